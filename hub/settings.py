@@ -1,0 +1,187 @@
+"""Settings of the hub as its own project. Every variable is described in docs/settings.md."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from hub.env import env_bool, env_int, env_list, env_text, kept_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA = Path(env_text("HUB_DATA") or BASE_DIR / "var").resolve()
+
+DEBUG = env_bool("DEBUG")
+# Made on first use and kept beside the data, so that every command on this machine shares it;
+# several machines need one SECRET_KEY in their environment.
+SECRET_KEY = env_text("SECRET_KEY") or kept_secret(DATA / "secret_key")
+
+PORT = env_int("PORT", 8000, minimum=1)
+LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", LOCAL_HOSTS)
+ALLOWED_ORIGINS = env_list(
+    "ALLOWED_ORIGINS", [f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"]
+)
+
+INSTALLED_APPS = [
+    "daphne",  # first: it replaces runserver by one that also serves WebSocket
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "notifications",
+    "routing",
+    "hub",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+ROOT_URLCONF = "hub.urls"
+ASGI_APPLICATION = "asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+DATABASE_URL = env_text("DATABASE_URL")
+if DATABASE_URL:
+    DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL)}
+else:
+    DATA.mkdir(parents=True, exist_ok=True)
+    DATABASES = {
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA / "hub.sqlite3")}
+    }
+DATABASE = DATABASES["default"]
+if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE: a deferred transaction that reads and then writes fails at once when another
+    # writes. WAL: readers do not wait for the writer.
+    DATABASE["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    if env_text("HUB_TEST_DATABASE"):
+        DATABASE["TEST"] = {"NAME": env_text("HUB_TEST_DATABASE")}
+else:
+    # Under ASGI persistent connections leak; Django's pool is what keeps them open instead.
+    DATABASE["CONN_MAX_AGE"] = 0
+    DATABASE["OPTIONS"] = {
+        **DATABASE.get("OPTIONS", {}),
+        "pool": {
+            "min_size": 1,
+            "max_size": env_int("HUB_DATABASE_POOL", 16, minimum=1),
+            "timeout": 10,
+        },
+    }
+
+REDIS_URL = env_text("REDIS_URL")
+if REDIS_URL:
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {
+                # One lock covers publish and subscribe: a paused Redis must not hold it for long.
+                "hosts": [{"address": REDIS_URL, "socket_timeout": 2, "socket_connect_timeout": 2}],
+                "prefix": "hub",
+            },
+        }
+    }
+else:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "routing.live.layer.LocalChannelLayer"}}
+
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("HUB_HTTPS")
+if env_bool("HUB_HTTPS"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+if not DEBUG:
+    AUTH_PASSWORD_VALIDATORS = [
+        {"NAME": f"django.contrib.auth.password_validation.{name}"}
+        for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
+    ]
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA / "static"
+SERVESTATIC_USE_FINDERS = DEBUG
+SERVESTATIC_AUTOREFRESH = DEBUG
+
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "notifications.api.errors.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Notification hub",
+    "DESCRIPTION": "Inboxes, marks, filters and tokens; the socket: docs/protocol.md.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_text("HUB_LOG_LEVEL", "INFO")},
+}
+
+EVENT_TYPES = [
+    {
+        "name": "post_like",
+        "title": "Likes",
+        "description": "Somebody liked one of your posts",
+    },
+    {
+        "name": "post_comment",
+        "title": "Comments",
+        "description": "Somebody commented on one of your posts",
+    },
+    {
+        "name": "become_friends_request",
+        "title": "Friend requests",
+        "description": "Somebody wants to become your friend",
+        "priority": "high",
+    },
+]
+
+HUB = {
+    "ALLOWED_ORIGINS": ALLOWED_ORIGINS,
+    "GRACE": timedelta(seconds=env_int("HUB_GRACE_SECONDS", 10)),
+    "SOCKETS_PER_USER": env_int("HUB_SOCKETS_PER_USER", 20, minimum=1),
+    "THROTTLES": env_text("HUB_THROTTLES", "on"),
+}

@@ -1,0 +1,81 @@
+"""The hub's settings that concern the domain: the dict `HUB`, read lazily and typed."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+View = TypeVar("View", bound="HubSettings")
+
+
+class HubSettings:
+    """Base of the typed views on `HUB`: each app's dataclass names the keys that it reads."""
+
+    views: ClassVar[list[type["HubSettings"]]] = []
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # A dataclass with slots is made twice under one name; the last one counts.
+        HubSettings.views = [view for view in HubSettings.views if view.__name__ != cls.__name__]
+        HubSettings.views.append(cls)
+
+    @classmethod
+    def keys(cls) -> dict[str, type]:
+        return {field.name.upper(): field.type for field in dataclasses.fields(cls)}  # type: ignore[arg-type, misc]
+
+    @classmethod
+    def problems(cls, given: Mapping[str, Any]) -> list[str]:
+        """Sentences about values whose type is not the one that the field declares."""
+        found = []
+        for key, kind in cls.keys().items():
+            if key not in given:
+                continue
+            value = given[key]
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                found.append(f"HUB[{key!r}] must be a {kind.__name__}; it is {value!r}")
+            elif isinstance(value, int) and not isinstance(value, bool) and value < 0:
+                found.append(f"HUB[{key!r}] must not be negative; it is {value!r}")
+            elif isinstance(value, timedelta) and value < timedelta(0):
+                found.append(f"HUB[{key!r}] must not be negative; it is {value!r}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationSettings(HubSettings):
+    #: How long a notification is kept before retention deletes it.
+    retention: timedelta = timedelta(days=180)
+    #: How long a deletion can be resumed across; older cursors are answered by `reset`.
+    tombstones: timedelta = timedelta(days=30)
+    #: How long a repeated call with the same idempotency key is recognised.
+    idempotency: timedelta = timedelta(days=30)
+    #: "on", "off", or rates such as "user=600/min,token=10/min,send=120/min".
+    throttles: str = "on"
+    #: Bearer tokens of one user; the oldest goes when one more is made.
+    tokens_per_user: int = 50
+
+
+def load(view: type[View]) -> View:
+    """`HUB` as the given view.
+
+    Raises `ImproperlyConfigured` when a value has another type than the view declares.
+    """
+    given: Mapping[str, Any] = getattr(settings, "HUB", {})
+    problems = view.problems(given)
+    if problems:
+        raise ImproperlyConfigured("; ".join(problems))
+    names = view.keys()
+    return view(**{key.lower(): value for key, value in given.items() if key in names})
+
+
+def conf() -> NotificationSettings:
+    return load(NotificationSettings)
+
+
+def unknown_keys() -> list[str]:
+    """Keys of `HUB` that no installed app reads."""
+    known = {key for view in HubSettings.views for key in view.keys()}
+    return sorted(str(key) for key in getattr(settings, "HUB", {}) if key not in known)

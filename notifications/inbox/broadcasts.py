@@ -1,0 +1,172 @@
+"""Broadcasts: one event for everyone, taken in by each inbox when its user is there.
+
+The cost of a send is one row. What an inbox has taken in is a number and neither an id nor a
+time: ids are drawn before they can be seen, and a late commit would be skipped for ever.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from notifications.inbox.rows import CHUNK, alias, announce, user_id_of
+from notifications.models import Channel, Event, Filter, HubState, Notification
+from notifications.representation import stored_moment
+from notifications.signals import Arrived, Broadcast, Recipient
+from notifications.sql import Sql
+
+
+def broadcast_number(*, using: str | None = None) -> int:
+    """The number of the newest broadcast."""
+    return HubState.objects.using(alias(using)).values_list("broadcast", flat=True).get(pk=1)
+
+
+def stamp_broadcast(event: Event, *, using: str) -> int | None:
+    """Gives `event` the next broadcast number, inside the caller's transaction.
+
+    An event that is over already takes no number; neither does one that has its number.
+    """
+    if event.broadcast is not None:
+        return event.broadcast
+    if event.expires_at is not None and event.expires_at <= timezone.now():
+        return None
+    HubState.objects.using(using).filter(pk=1).update(broadcast=F("broadcast") + 1)
+    event.broadcast = broadcast_number(using=using)
+    event.save(using=using, update_fields=["broadcast"])
+    announce(Broadcast(number=event.broadcast), using=using)
+    return event.broadcast
+
+
+def take_in(user_ids: Iterable[Any], *, using: str | None = None) -> int:
+    """Takes the broadcasts that wait into these users' inboxes; returns how many rows that made.
+
+    Each unexpired event that its user has not muted takes a number of its own. Sends
+    `inbox_changed`, never `notified`.
+    """
+    database = alias(using)
+    number = broadcast_number(using=database)
+    wanted = sorted(set(user_ids))
+    return sum(
+        _take_in_chunk(wanted[start : start + CHUNK], number, database)
+        for start in range(0, len(wanted), CHUNK)
+    )
+
+
+@dataclass(slots=True)
+class _Behind:
+    """A locked inbox that has not taken in all broadcasts."""
+
+    key: Any
+    version: int
+    unread: int
+    unseen: int
+    total: int
+    broadcast: int
+    next_expiry: datetime | None
+
+    def take(self, event: Event) -> None:
+        self.version += 1
+        self.unread += 1
+        self.unseen += 1
+        self.total += 1
+        if event.expires_at is not None:
+            self.next_expiry = min(self.next_expiry or event.expires_at, event.expires_at)
+
+
+LOCK_BEHIND = """
+    SELECT i.user_id, i.version, i.unread, i.unseen, i.total, i.broadcast, i.next_expiry
+    FROM {inbox} i WHERE i.user_id {in_keys} AND i.broadcast < %s
+    ORDER BY i.user_id {for_update}
+"""
+STORE = """
+    UPDATE {inbox} SET version = %s, unread = %s, unseen = %s, total = %s, broadcast = %s,
+        next_expiry = %s
+    WHERE user_id = %s
+"""
+
+
+def _take_in_chunk(user_ids: list[Any], number: int, using: str) -> int:
+    sql, at = Sql(using), timezone.now()
+    made = 0
+    with transaction.atomic(using=using):
+        # The guard on the position stands in the locked row itself: whoever waited here for
+        # another process's take-in finds its own inbox up to date.
+        inboxes = [_Behind(*row) for row in sql.rows(LOCK_BEHIND, [sql.keys(user_ids), number])]
+        if not inboxes:
+            return 0
+        for inbox in inboxes:
+            inbox.next_expiry = stored_moment(inbox.next_expiry)
+        lowest = min(inbox.broadcast for inbox in inboxes)
+        events = (
+            Event.objects.using(using)
+            .filter(broadcast__gt=lowest, broadcast__lte=number)
+            .filter(Q(expires_at=None) | Q(expires_at__gt=at))
+            .select_related("type", "author")
+            .order_by("broadcast")
+        )
+        choices = _choices([user_id_of(inbox.key) for inbox in inboxes], list(events), using)
+        for event in events:
+            takers = [
+                inbox
+                for inbox in inboxes
+                if inbox.broadcast < (event.broadcast or 0)
+                and _told(event, Channel.INBOX, user_id_of(inbox.key), choices)
+            ]
+            made += _store_event(event, takers, choices, using)
+        sql.run_many(
+            STORE,
+            [
+                [i.version, i.unread, i.unseen, i.total, number, sql.time(i.next_expiry), i.key]
+                for i in inboxes
+            ],
+        )
+    return made
+
+
+Choices = dict[tuple[Any, int, str], bool]
+
+
+def _choices(user_ids: list[Any], events: list[Event], using: str) -> Choices:
+    rows = Filter.objects.using(using).filter(
+        user__in=user_ids, type__in={event.type_id for event in events}
+    )
+    return {(row.user_id, row.type_id, row.channel): row.enabled for row in rows}
+
+
+def _told(event: Event, channel: Channel, user_id: Any, choices: Choices) -> bool:
+    default = bool(getattr(event.type, channel.value))
+    return event.type.critical or choices.get((user_id, event.type_id, channel.value), default)
+
+
+def _store_event(event: Event, takers: list[_Behind], choices: Choices, using: str) -> int:
+    rows, recipients = [], []
+    for inbox in takers:
+        user_id = user_id_of(inbox.key)
+        inbox.take(event)
+        silent = not _told(event, Channel.LIVE, user_id, choices)
+        rows.append(
+            Notification(
+                user_id=user_id,
+                event_id=event.pk,
+                arrived=inbox.version,
+                version=inbox.version,
+                silent=silent,
+            )
+        )
+        recipients.append(
+            Recipient(
+                user_id=user_id,
+                version=inbox.version,
+                unread=inbox.unread,
+                unseen=inbox.unseen,
+                silent=silent,
+            )
+        )
+    if rows:
+        Notification.objects.using(using).bulk_create(rows)
+        announce(Arrived(event=event, recipients=recipients), using=using)
+    return len(rows)

@@ -1,0 +1,118 @@
+"""The rows behind every inbox: the user's own one and the hub's state."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db import router, transaction
+
+from notifications.models import HubState, Inbox, new_epoch_text
+from notifications.representation import author_key
+from notifications.signals import Change, Position, inbox_changed
+from notifications.sql import Sql
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 500  # inboxes per locking statement
+
+
+def alias(using: str | None = None) -> str:
+    return using or router.db_for_write(Inbox)
+
+
+def announce(change: Change, *, using: str) -> None:
+    """Sends `inbox_changed` after the running transaction has committed.
+
+    A receiver's fault stays with the receiver: it is logged and reaches nobody.
+    """
+    send = partial(inbox_changed.send_robust, sender=Inbox, change=change)
+    transaction.on_commit(send, using=using, robust=True)
+
+
+def ensure(user_ids: Iterable[Any], *, using: str | None = None) -> None:
+    """Makes the inboxes that these users still lack, at the current broadcast number.
+
+    In a transaction of its own where none is open, and before any inbox is locked.
+    Ids that no user has are passed over.
+    """
+    database = alias(using)
+    sql = Sql(database)
+    wanted = list(user_ids)
+    have = Inbox.objects.using(database).filter(pk__in=wanted).count()
+    if have == len(set(wanted)):
+        return
+    sql.run(MAKE_MISSING + " AND u.{user_key} {in_keys} " + IN_ORDER, [sql.keys(wanted)])
+
+
+def make_missing(*, using: str | None = None) -> int:
+    """Makes the inboxes of all users who have none (after `migrate`); returns how many."""
+    sql = Sql(alias(using))
+    return sql.run(MAKE_MISSING + IN_ORDER, [])
+
+
+MAKE_MISSING = """
+    INSERT INTO {inbox}
+        (user_id, version, unread, unseen, total, floor, broadcast, next_expiry, pushable)
+    SELECT u.{user_key}, 0, 0, 0, 0, 0, s.broadcast, NULL, FALSE
+    FROM {users} u JOIN {state} s ON s.id = 1
+    WHERE NOT EXISTS (SELECT 1 FROM {inbox} i WHERE i.user_id = u.{user_key})
+"""
+IN_ORDER = "ORDER BY u.{user_key} ON CONFLICT (user_id) DO NOTHING"
+
+
+@dataclass(slots=True)
+class Locked:
+    """One inbox under its lock, and what the running change makes of it."""
+
+    user_id: Any
+    version: int
+    unread: int
+    unseen: int
+    total: int
+
+    def position(self) -> Position:
+        return Position(
+            user_id=self.user_id, version=self.version, unread=self.unread, unseen=self.unseen
+        )
+
+
+def lock(user_id: Any, *, sql: Sql) -> Locked | None:
+    """Locks one inbox until the transaction ends; None where the user has none."""
+    rows = sql.rows(
+        "SELECT version, unread, unseen, total FROM {inbox} WHERE user_id = %s {for_update}",
+        [sql.key(user_id)],
+    )
+    return Locked(user_id, *rows[0]) if rows else None
+
+
+def store(locked: Locked, *, sql: Sql) -> None:
+    sql.run(
+        "UPDATE {inbox} SET version = %s, unread = %s, unseen = %s, total = %s WHERE user_id = %s",
+        [locked.version, locked.unread, locked.unseen, locked.total, sql.key(locked.user_id)],
+    )
+
+
+def user_id_of(value: Any) -> Any:
+    """A user's key as a plain cursor gives it, as Python has it."""
+    return author_key(value)
+
+
+def set_pushable(user_id: Any, pushable: bool, *, using: str | None = None) -> None:
+    """Says whether the push road is to be asked for this user. Under the inbox lock, so that a
+    send that runs at the same time sees either the old state whole or the new one."""
+    database = alias(using)
+    ensure([user_id], using=database)
+    with transaction.atomic(using=database):
+        lock(user_id, sql=Sql(database))
+        Inbox.objects.using(database).filter(pk=user_id).update(pushable=pushable)
+
+
+def new_epoch(*, using: str | None = None) -> str:
+    """Ends all cursors that clients hold: a step of restoring a backup. Returns the new epoch."""
+    database = alias(using)
+    epoch = new_epoch_text()
+    HubState.objects.using(database).update_or_create(pk=1, defaults={"epoch": epoch})
+    logger.info("new_epoch epoch=%s", epoch)
+    return epoch

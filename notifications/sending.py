@@ -1,0 +1,354 @@
+"""send_notification(): the one door through which something that happened enters the hub."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections, models, router, transaction
+from django.utils import timezone
+
+from notifications import fanout, inbox
+from notifications.audiences import Addressed, address, stored_key, user_key
+from notifications.errors import (
+    IdempotencyConflict,
+    InvalidAudience,
+    InvalidField,
+    UnknownEventType,
+    UnknownTemplate,
+)
+from notifications.event_types import declaration_of
+from notifications.models import Audience, Event, EventType, IdempotencyKey, RelatedObject
+from notifications.sql import Sql
+from notifications.words import (
+    MAX_KEY,
+    MAX_MESSAGE,
+    MAX_TAG,
+    MAX_TITLE,
+    clean_data,
+    clean_priority,
+    clean_text,
+    clean_time,
+    clean_url,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A validated send: the event as it will be stored, and what belongs to it."""
+
+    event: Event
+    audience: Addressed
+    links: list[tuple[int, str]]
+    scope: str
+    key: str
+    digest: str
+    using: str
+
+
+def send_notification(
+    type: str,
+    *,
+    users: Any,
+    title: str = "",
+    message: str = "",
+    data: Any = None,
+    url: str = "",
+    author: Any = None,
+    tag: str = "",
+    priority: str | None = None,
+    related_objects: Iterable[models.Model] = (),
+    idempotency_key: str | None = None,
+    expires_at: datetime | None = None,
+    push: Mapping[str, Any] | bool | None = None,
+    template: str | None = None,
+    context: Mapping[str, Any] | None = None,
+    scope: str = "",
+) -> Event:
+    """Stores what happened and tells the users whom it concerns.
+
+    `users` is a user, an id, an iterable of either, a queryset, or `EVERYONE`; ids that no active
+    user has are left out, an empty iterable stores the event and tells nobody. `data` is any JSON
+    up to 16 KiB, checked against the type's schema. `expires_at` is a time with a zone.
+
+    Outside a transaction the event is committed when the call returns; inside `atomic()` exactly
+    when the caller's transaction is. With an `idempotency_key` (unique within `scope`) a repeated
+    call returns the first call's event, which then has `repeated = True`.
+
+    Raises a `HubError` (see `notifications.errors`) for a caller's mistake, before anything is
+    stored; after that nothing in Redis, a provider, a receiver or a lock makes it raise.
+    """
+    using = router.db_for_write(Event)
+    event = _validated(
+        type,
+        using,
+        title=title,
+        message=message,
+        data=data,
+        url=url,
+        tag=tag,
+        priority=priority,
+        expires_at=expires_at,
+        push=push,
+        author=author,
+    )
+    if template is not None:
+        raise UnknownTemplate(f"there is no template {template!r}")
+    if context is not None:
+        raise InvalidField.of("context", "goes with a template")
+    audience = address(users, using=using)
+    key = clean_text("idempotency_key", idempotency_key or "", limit=MAX_KEY)
+    links = _links(related_objects)
+    draft = Draft(
+        event=event,
+        audience=audience,
+        links=links,
+        scope=scope,
+        key=key,
+        digest=_digest(event, audience, links) if key else "",
+        using=using,
+    )
+    connection = connections[using]
+    if audience.small and connection.get_autocommit() and not connection.in_atomic_block:
+        return _short_way(draft)
+    return _long_way(draft)
+
+
+#: The same function for async code. It runs on the thread that Django's own async database
+#: functions use, so that a test's transaction holds.
+asend_notification = sync_to_async(send_notification, thread_sensitive=True)
+
+
+def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
+    """The event with its type and author set; nothing is stored. Raises `HubError`."""
+    words = {
+        "title": clean_text("title", given["title"], limit=MAX_TITLE),
+        "message": clean_text("message", given["message"], limit=MAX_MESSAGE, lines=True),
+        "url": clean_url(given["url"]),
+        "tag": clean_text("tag", given["tag"], limit=MAX_TAG),
+    }
+    row = _event_type(type, using)
+    data = clean_data(given["data"])
+    declared = declaration_of(row.name)
+    if declared is not None:
+        declared.check_data(data)
+    push = given["push"]
+    if push is not None and not isinstance(push, bool):
+        if not isinstance(push, Mapping):
+            raise InvalidField.of("push", "must be options, true, false or None")
+        push = clean_data(dict(push))
+    at = timezone.now()
+    expires_at = clean_time("expires_at", given["expires_at"])
+    if expires_at is None and row.lifetime is not None:
+        expires_at = at + row.lifetime
+    event = Event(
+        type=row,
+        data=data,
+        priority=clean_priority(given["priority"], row.priority),
+        timestamp=at,
+        expires_at=expires_at,
+        push=push,
+        **words,
+    )
+    if author is not None:
+        event.author = _author(author, using)
+    return event
+
+
+def _event_type(name: Any, using: str) -> EventType:
+    clean = clean_text("type", name, limit=100)
+    row = EventType.objects.using(using).active().filter(name=clean).first()
+    if row is None:
+        raise UnknownEventType(f"there is no event type {clean!r}")
+    return row
+
+
+def _author(author: Any, using: str) -> Any:
+    if not isinstance(author, models.Model):
+        raise InvalidField.of("author", "must be a user")
+    try:
+        user_key(author, using=using)
+    except InvalidAudience:
+        raise InvalidField.of("author", "must be a saved user") from None
+    return author
+
+
+def _links(related_objects: Iterable[models.Model]) -> list[tuple[int, str]]:
+    """The objects as (content type, key); raises `InvalidField` for what has no key."""
+    links = []
+    for linked in related_objects:
+        if not isinstance(linked, models.Model) or linked.pk is None:
+            raise InvalidField.of("related_objects", "must be saved objects")
+        links.append((ContentType.objects.get_for_model(linked).pk, str(linked.pk)))
+    return sorted(set(links))
+
+
+def _digest(event: Event, audience: Addressed, links: list[tuple[int, str]]) -> str:
+    """What two calls under one key must share to be the same call. Lifetimes are left out: they
+    count from the moment of the call."""
+    lifetime = event.type.lifetime
+    content = [
+        event.type.name,
+        event.title,
+        event.message,
+        event.url,
+        event.data,
+        event.tag,
+        event.priority,
+        str(event.author_id or ""),
+        str(event.expires_at) if lifetime is None and event.expires_at else "",
+        event.push,
+        links,
+        audience.fingerprint(),
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _short_way(draft: Draft) -> Event:
+    """One transaction of event, fan-out and receivers, where the caller has none open."""
+    using, event = draft.using, draft.event
+    if Sql(using).postgres:
+        # Drawn before, so that a commit whose answer was lost is not repeated under another id.
+        event.pk = _draw_id(using)
+    try:
+        keys = draft.audience.first
+        inbox.ensure(keys, using=using)
+        with transaction.atomic(using=using):
+            Sql(using).limit_lock_wait(fanout.SENDER_LOCK_WAIT)
+            earlier = _store(draft)
+            if earlier is not None:
+                return earlier
+            recipients = fanout.store(event, keys, using=using)
+            if not fanout.plan(event, recipients, using=using):
+                row = _audience_row(draft, keys, inline=True)
+                row.plan_only, row.attempts = True, 1
+                row.save(using=using)
+        return event
+    except IdempotencyConflict:
+        raise
+    except Exception as error:
+        logger.warning("send the short way failed, going the long way error=%r", error)
+        if not Sql(using).postgres:
+            event.pk = None
+        event._state.adding = True
+        return _long_way(draft, inline=False)
+
+
+def _draw_id(using: str) -> int:
+    sql = Sql(using)
+    table = Event._meta.db_table
+    drawn: int = sql.rows("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [table])[0][0]
+    return drawn
+
+
+def _long_way(draft: Draft, *, inline: bool = True) -> Event:
+    """Event and Audience rows in the caller's transaction; fan-out after its commit."""
+    using = draft.using
+    with transaction.atomic(using=using):
+        earlier = _store(draft)
+        if earlier is not None:
+            return earlier
+        small = draft.audience.everyone or draft.audience.small
+        rows = []
+        for keys in draft.audience.chunks() if not draft.audience.everyone else [[]]:
+            row = _audience_row(draft, keys, inline=inline and small)
+            if small:
+                row.save(using=using)
+                rows.append(row.pk)
+            else:
+                # at most a handful of chunks are held at a time, however large the audience is
+                Audience.objects.using(using).bulk_create([row])
+        if rows and inline:
+            # One hook per send. Where transactions are managed by hand it may run late or never:
+            # the rows are due by then, and the worker's.
+            hook = partial(_after_commit, rows, using)
+            transaction.on_commit(hook, using=using, robust=True)
+    return draft.event
+
+
+def _after_commit(audience_ids: list[int], using: str) -> None:
+    for audience_id in audience_ids:
+        fanout.fan_out(audience_id, using=using, lock_wait=fanout.SENDER_LOCK_WAIT)
+
+
+def _audience_row(draft: Draft, keys: list[Any], *, inline: bool) -> Audience:
+    at = timezone.now()
+    small = draft.audience.everyone or draft.audience.small
+    return Audience(
+        event_id=draft.event.pk,
+        everyone=draft.audience.everyone,
+        user_ids=[stored_key(key) for key in keys],
+        lane=Audience.Lane.SMALL if small else Audience.Lane.BULK,
+        due=at + fanout.INLINE_HEAD_START if inline else at,
+    )
+
+
+def _store(draft: Draft) -> Event | None:
+    """Stores the event and its links; under a known idempotency key answers the earlier event.
+
+    Raises `IdempotencyConflict` when the earlier call said something else.
+    """
+    using, event = draft.using, draft.event
+    try:
+        # of its own, so that the event goes again where its key turns out to be known
+        with transaction.atomic(using=using):
+            _store_event(event, using)
+            if draft.key:
+                _claim_key(draft)
+    except _Repeated as repeated:
+        return _earlier(repeated.event_id, using)
+    RelatedObject.objects.using(using).bulk_create(
+        [
+            RelatedObject(event=event, content_type_id=content_type, object_id=object_id)
+            for content_type, object_id in draft.links
+        ],
+        ignore_conflicts=True,
+    )
+    return None
+
+
+def _store_event(event: Event, using: str) -> None:
+    if not event.pk:
+        event.save(using=using, force_insert=True)
+        return
+    # A send that is repeated after a lost connection may find its own event.
+    Event.objects.using(using).bulk_create([event], ignore_conflicts=True)
+    event._state.adding, event._state.db = False, using
+
+
+class _Repeated(Exception):
+    """Ends the savepoint of an event whose idempotency key is known."""
+
+    def __init__(self, event_id: int) -> None:
+        super().__init__(event_id)
+        self.event_id = event_id
+
+
+def _claim_key(draft: Draft) -> None:
+    """Takes the key for this event; whoever takes it at the same time waits for us, or we do."""
+    rows = IdempotencyKey.objects.using(draft.using)
+    row = IdempotencyKey(
+        scope=draft.scope, key=draft.key, digest=draft.digest, event_id=draft.event.pk
+    )
+    rows.bulk_create([row], ignore_conflicts=True)
+    stored = rows.get(scope=draft.scope, key=draft.key)
+    if stored.digest != draft.digest:
+        raise IdempotencyConflict(f"the key {draft.key!r} was used for another notification")
+    if stored.event_id != draft.event.pk:
+        raise _Repeated(stored.event_id)
+
+
+def _earlier(event_id: int, using: str) -> Event:
+    """The event of the first call, even where retention has removed it since."""
+    rows = Event.objects.using(using).select_related("type", "author")
+    event = rows.filter(pk=event_id).first() or Event(pk=event_id)
+    event.repeated = True
+    return event

@@ -1,0 +1,72 @@
+"""The two signals by which word leaves the domain, and what they carry.
+
+`notified` is sent inside the transaction that stores notifications: what its receivers write is
+committed or rolled back with them. Arguments: `event`, `recipients` (a list of `Recipient`, or
+`EVERYONE` when a broadcast is stamped) and `using` (the database alias).
+
+`inbox_changed` is sent after the commit. Argument: `change`, one of the classes below. It is only
+news: whoever misses it reads the inbox.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.dispatch import Signal
+
+notified = Signal()
+inbox_changed = Signal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What one user's inbox became: its version and its two counters."""
+
+    user_id: Any
+    version: int
+    unread: int
+    unseen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient(Position):
+    """A user in whose inbox an event arrived; `version` is also the notification's `arrived`."""
+
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """One event in the inboxes of `recipients` (at most 500 per change)."""
+
+    event: Any  # notifications.models.Event, with its type and author loaded
+    recipients: Sequence[Recipient]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """Notifications of one user changed state; `ids` or `up_to` (an `arrived`) says which."""
+
+    position: Position
+    state: str
+    at: datetime
+    ids: Sequence[int] = ()
+    up_to: int | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    position: Position
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast:
+    """A broadcast was stamped: inboxes below `number` have something to take in."""
+
+    number: int
+
+
+Change = Arrived | Marked | Deleted | Broadcast

@@ -1,0 +1,109 @@
+"""What hand-written statements need to run on PostgreSQL and on SQLite alike."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+
+from notifications.audiences import key_field
+from notifications.models import (
+    Event,
+    EventType,
+    Filter,
+    HubState,
+    Inbox,
+    Notification,
+    has_field,
+)
+
+#: SQLSTATEs after which repeating the transaction helps: serialization failure, deadlock.
+REPEATABLE = {"40001", "40P01"}
+
+
+class Sql:
+    """Table names and parameters for one database alias."""
+
+    def __init__(self, using: str) -> None:
+        self.connection: Any = connections[using]
+        self.postgres: bool = self.connection.vendor == "postgresql"
+        quote = self.connection.ops.quote_name
+        user = get_user_model()
+        self.names: dict[str, str] = {
+            "inbox": quote(Inbox._meta.db_table),
+            "notification": quote(Notification._meta.db_table),
+            "event": quote(Event._meta.db_table),
+            "type": quote(EventType._meta.db_table),
+            "filter": quote(Filter._meta.db_table),
+            "state": quote(HubState._meta.db_table),
+            "users": quote(user._meta.db_table),
+            "user_key": quote(str(user._meta.pk.column)),
+            "in_keys": self._in_keys(),
+            "epoch": self._epoch(),
+            "is_active": f"AND u.{quote('is_active')}" if has_field(user, "is_active") else "",
+            "least": "LEAST" if self.postgres else "min",
+            "for_update": "FOR UPDATE" if self.postgres else "",
+        }
+
+    def _in_keys(self) -> str:
+        if self.postgres:
+            return f"= ANY(%s::{key_field().rel_db_type(self.connection)}[])"
+        return "IN (SELECT value FROM json_each(%s))"
+
+    def _epoch(self) -> str:
+        """The epoch as clients see it. A restore or a failover changes the identifier or the
+        timeline of a PostgreSQL cluster; elsewhere `manage.py new_epoch` is a step of restoring."""
+        if not self.postgres:
+            return "s.epoch"
+        return (
+            "s.epoch || '.' || (SELECT system_identifier FROM pg_control_system())"
+            " || '.' || (SELECT timeline_id FROM pg_control_checkpoint())"
+        )
+
+    def text(self, template: str) -> str:
+        """`template` with table names filled in: `{inbox}`, `{in_keys}` and the other `names`."""
+        return template.format_map(self.names)
+
+    def key(self, value: Any) -> Any:
+        """A user's key as a parameter (SQLite keeps UUIDs as 32 hexadecimal digits)."""
+        return key_field().get_db_prep_value(value, self.connection)
+
+    def keys(self, values: Iterable[Any]) -> Any:
+        """Users' keys as the one parameter of `{in_keys}`, sorted."""
+        keys = sorted(self.key(value) for value in values)
+        return keys if self.postgres else json.dumps(keys)
+
+    def time(self, value: datetime | None) -> Any:
+        return self.connection.ops.adapt_datetimefield_value(value)
+
+    def rows(self, template: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(self.text(template), parameters)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
+    def run(self, template: str, parameters: list[Any]) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(self.text(template), parameters)
+            return int(cursor.rowcount)
+
+    def run_many(self, template: str, parameters: list[list[Any]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(self.text(template), parameters)
+
+    def limit_lock_wait(self, milliseconds: int) -> None:
+        """For this transaction: whoever waits longer for a lock fails and tries again later."""
+        if self.postgres:
+            self.run(f"SET LOCAL lock_timeout = {milliseconds:d}", [])
+
+
+def is_repeatable(error: DatabaseError) -> bool:
+    """Whether the transaction that failed may simply be repeated at once."""
+    return getattr(error.__cause__, "sqlstate", None) in REPEATABLE
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the fault lies in the moment (locks, connections) rather than in the rows."""
+    return isinstance(error, OperationalError | InterfaceError)
