@@ -24,13 +24,13 @@ ALLOWED_ORIGINS = env_list(
 )
 
 INSTALLED_APPS = [
-    "daphne",  # first: it replaces runserver by one that also serves WebSocket
+    "servestatic",  # first: tells the next one's runserver to leave static files to it
+    "daphne",  # replaces runserver by one that also serves WebSocket
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "servestatic",
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
@@ -43,6 +43,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "hub.content_security.ContentSecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -119,6 +120,14 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("HUB_HTTPS")
 if env_bool("HUB_HTTPS"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # A load balancer asks for the health on the machine itself, without TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^health/"]
+    SECURE_HSTS_SECONDS = 30 * 24 * 3600
+# Whether HSTS also holds for the other hosts of the domain is not the hub's to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
 CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 
 LOGIN_URL = "login"
@@ -127,7 +136,12 @@ LOGOUT_REDIRECT_URL = "login"
 if not DEBUG:
     AUTH_PASSWORD_VALIDATORS = [
         {"NAME": f"django.contrib.auth.password_validation.{name}"}
-        for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
+        for name in (
+            "UserAttributeSimilarityValidator",
+            "MinimumLengthValidator",
+            "CommonPasswordValidator",
+            "NumericPasswordValidator",
+        )
     ]
 
 USE_TZ = True
@@ -135,8 +149,12 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA / "static"
-SERVESTATIC_USE_FINDERS = DEBUG
+# From where the apps keep them, also without DEBUG: there is no step between an upgrade and a
+# start that could be forgotten. STATIC_ROOT is for whoever lets a web server serve them.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_USE_STATIC_ROOT = False
 SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "notifications.api.errors.exception_handler",
@@ -146,7 +164,14 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Notification hub",
     "DESCRIPTION": "Inboxes, marks, filters and tokens; the socket: docs/protocol.md.",
     "VERSION": "1.0.0",
+    # JSON Schema as it is, so that real answers can be held against it
+    "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # one name per set of values, whoever uses it
+    "ENUM_NAME_OVERRIDES": {"PriorityEnum": "notifications.models.Priority"},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # a PATCH takes what its description says, not whatever is left of another body
+    "COMPONENT_SPLIT_PATCH": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -158,6 +183,8 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_text("HUB_LOG_LEVEL", "INFO")},
+    # Django gives this one a handler of its own; every line would come twice.
+    "loggers": {"django": {"handlers": []}},
 }
 
 EVENT_TYPES = [

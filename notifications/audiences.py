@@ -114,7 +114,7 @@ def _keys(users: Any, using: str) -> Iterator[Any]:
         users = [users]
     elif isinstance(users, QuerySet):
         if users._iterable_class is ModelIterable and issubclass(users.model, get_user_model()):
-            users = users.order_by().values_list("pk", flat=True)
+            users = users.values_list("pk", flat=True)
         users = users.iterator(chunk_size=CHUNK * 4)
     for value in users:
         key = user_key(value, using=using)

@@ -1,5 +1,6 @@
 """System checks: a setting that cannot work stops the start with a sentence."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -26,11 +27,25 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         for view in conf.HubSettings.views
         for problem in view.problems(given)
     ]
+    found += _check_throttles(given)
     try:
         event_types.declared_types()
     except (ImproperlyConfigured, TypeError, AttributeError) as error:
         found.append(Error(str(error), id="hub.E003"))
     return found
+
+
+def _check_throttles(given: Mapping[str, Any]) -> list[CheckMessage]:
+    # imported late: REST framework wants its settings read first
+    from notifications.api.throttles import rates
+
+    text = given.get("THROTTLES", "on")
+    try:
+        if isinstance(text, str):
+            rates(text)
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="hub.E006")]
+    return []
 
 
 @register

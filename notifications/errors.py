@@ -19,35 +19,45 @@ class HubError(ValueError):
     """Do not raise directly. `code` is for programs, `detail` for people, `fields` for forms."""
 
     code = "invalid"
+    #: The one key that errors of this kind are about, where the raiser names none.
+    field: str | None = None
 
     def __init__(self, detail: str, *, fields: Mapping[str, list[str]] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.fields = dict(fields or {})
+        if fields is None:
+            fields = {self.field: [detail]} if self.field else {}
+        self.fields = dict(fields)
 
 
 class UnknownEventType(HubError):
     code = "unknown_event_type"
+    field = "type"
 
 
 class UnknownTemplate(HubError):
     code = "unknown_template"
+    field = "template"
 
 
 class NoAudience(HubError):
     code = "no_audience"
+    field = "users"
 
 
 class InvalidAudience(HubError):
     code = "invalid_audience"
+    field = "users"
 
 
 class UnknownUser(HubError):
     code = "unknown_user"
+    field = "users"
 
 
 class InvalidData(HubError):
     code = "invalid_data"
+    field = "data"
 
 
 class InvalidField(HubError):
@@ -55,7 +65,8 @@ class InvalidField(HubError):
 
     @classmethod
     def of(cls, field: str, reason: str) -> "InvalidField":
-        return cls(f"{field}: {reason}", fields={field: [reason]})
+        """`reason` is the rest of a sentence that begins with the field, e.g. `must be text`."""
+        return cls(f"{field} {reason}.", fields={field: [f"{reason[:1].upper()}{reason[1:]}."]})
 
 
 class CriticalType(HubError):

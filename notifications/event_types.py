@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 from django.utils.module_loading import autodiscover_modules
 
-from notifications.errors import InvalidData
+from notifications.errors import InvalidData, UnknownEventType
 from notifications.models import EventType, Priority
 
 #: Types that installed apps registered with `register`, by name.
@@ -60,10 +60,13 @@ class DeclaredType:
         error = jsonschema.exceptions.best_match(validator.iter_errors(data))
         if error is not None:
             where = "/".join(str(part) for part in error.absolute_path)
-            at = f" at {where}" if where else ""
+            at = f"{where}: " if where else ""
             # The instance stands in the library's message; a client may get its own data back,
             # but never more of it than a line.
-            raise InvalidData(f"data breaks the schema of {self.name}{at}: {error.message[:200]}")
+            raise InvalidData(
+                f"data does not fit the schema of {self.name}.",
+                fields={"data": [f"{at}{error.message}"[:300]]},
+            )
 
 
 def declare(given: Mapping[str, Any]) -> DeclaredType:
@@ -121,6 +124,22 @@ def declaration_of(name: str) -> DeclaredType | None:
         if given.get("name") == name:
             return declare(given)
     return None
+
+
+def find(name: str, *, using: str | None = None) -> EventType:
+    """The declared type of this name. Raises `UnknownEventType`."""
+    rows = EventType.objects.using(using or router.db_for_write(EventType)).active()
+    found = rows.filter(name=name).first()
+    if found is None:
+        raise UnknownEventType(f"There is no event type {name!r}.")
+    return found
+
+
+def active(*, using: str | None = None) -> list[EventType]:
+    """The declared types by name."""
+    rows = EventType.objects.using(using or router.db_for_write(EventType)).active()
+    # sorted here: databases differ in how they order what is not a letter
+    return sorted(rows, key=lambda row: row.name)
 
 
 def discover() -> None:

@@ -108,9 +108,14 @@ def store(event: Event, keys: list[Any], *, using: str) -> list[Recipient]:
     if event.expires_at is not None and event.expires_at <= timezone.now():
         return []
     recipients = inbox.arrive(event, keys, using=using)
+    tell(event, recipients, using=using)
+    return recipients
+
+
+def tell(event: Event, recipients: list[Recipient], *, using: str) -> None:
+    """Announces an arrival after the commit; nothing where nobody got it."""
     if recipients:
         inbox.announce(Arrived(event=event, recipients=recipients), using=using)
-    return recipients
 
 
 def plan(event: Event, recipients: Any, *, using: str) -> bool:
@@ -160,7 +165,8 @@ def record_failure(audience_id: int, error: Exception, *, using: str) -> None:
 
 
 def backoff(attempts: int) -> timedelta:
-    return min(BACKOFF * 2 ** min(attempts - 1, 10), LONGEST_BACKOFF)
+    doubled = 1 << min(attempts - 1, 10)
+    return min(BACKOFF * doubled, LONGEST_BACKOFF)
 
 
 def split_or_park(audience: Audience) -> None:

@@ -20,11 +20,11 @@ from notifications.errors import (
     IdempotencyConflict,
     InvalidAudience,
     InvalidField,
-    UnknownEventType,
     UnknownTemplate,
 )
-from notifications.event_types import declaration_of
+from notifications.event_types import declaration_of, find
 from notifications.models import Audience, Event, EventType, IdempotencyKey, RelatedObject
+from notifications.signals import only_push_listens
 from notifications.sql import Sql
 from notifications.words import (
     MAX_KEY,
@@ -164,11 +164,7 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
 
 
 def _event_type(name: Any, using: str) -> EventType:
-    clean = clean_text("type", name, limit=100)
-    row = EventType.objects.using(using).active().filter(name=clean).first()
-    if row is None:
-        raise UnknownEventType(f"there is no event type {clean!r}")
-    return row
+    return find(clean_text("type", name, limit=100), using=using)
 
 
 def _author(author: Any, using: str) -> Any:
@@ -220,6 +216,13 @@ def _short_way(draft: Draft) -> Event:
         event.pk = _draw_id(using)
     try:
         keys = draft.audience.first
+        if _fits_one_statement(draft):
+            stored = inbox.store_and_arrive(
+                event, keys, using=using, lock_wait=fanout.SENDER_LOCK_WAIT
+            )
+            if stored is not None:
+                fanout.tell(event, stored, using=using)
+                return event
         inbox.ensure(keys, using=using)
         with transaction.atomic(using=using):
             Sql(using).limit_lock_wait(fanout.SENDER_LOCK_WAIT)
@@ -240,6 +243,16 @@ def _short_way(draft: Draft) -> Event:
             event.pk = None
         event._state.adding = True
         return _long_way(draft, inline=False)
+
+
+def _fits_one_statement(draft: Draft) -> bool:
+    """Whether there is nothing to store but the event and its notifications."""
+    ended = draft.event.expires_at is not None and draft.event.expires_at <= timezone.now()
+    alone = not (draft.key or draft.links or ended) and bool(draft.audience.first)
+    sql = Sql(draft.using)
+    # The limit on lock waits travels in the same message, which server-side binding cannot do.
+    binding = sql.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding")
+    return alone and sql.postgres and not binding and only_push_listens()
 
 
 def _draw_id(using: str) -> int:

@@ -18,6 +18,15 @@ from django.dispatch import Signal
 notified = Signal()
 inbox_changed = Signal()
 
+#: The `dispatch_uid` under which the push road connects to `notified`. Its inboxes say by
+#: `pushable` whether it has anything to do; every other receiver is always asked.
+PUSH_ROAD = "hub_push_road"
+
+
+def only_push_listens() -> bool:
+    """Whether no other receiver than the push road waits for `notified`."""
+    return all(key[0] == PUSH_ROAD for key, *_ in notified.receivers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:

@@ -84,6 +84,18 @@ class Sql:
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
+    def rows_within(
+        self, template: str, parameters: list[Any], *, lock_wait: int
+    ) -> list[tuple[Any, ...]]:
+        """One statement outside a transaction, on PostgreSQL, that waits for locks at most
+        `lock_wait` milliseconds. Both go out together: as one message they are one transaction."""
+        limit = f"SELECT set_config('lock_timeout', '{lock_wait:d}', true);"
+        with self.connection.cursor() as cursor:
+            cursor.execute(limit + self.text(template), parameters)
+            cursor.nextset()
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
     def run(self, template: str, parameters: list[Any]) -> int:
         with self.connection.cursor() as cursor:
             cursor.execute(self.text(template), parameters)

@@ -42,7 +42,7 @@ def clean_text(field: str, value: Any, *, limit: int, lines: bool = False) -> st
         raise InvalidField.of(field, "must be a single line")
     if len(value) > limit:
         raise InvalidField.of(field, f"must have at most {limit} characters, has {len(value)}")
-    return value
+    return str(value)
 
 
 def clean_url(value: Any) -> str:

@@ -4,7 +4,7 @@ Everything that changes an inbox takes the next number from its one row, under t
 REST, WebSocket, admin and tests all call these functions.
 """
 
-from notifications.inbox.arrivals import arrive, stored_recipients
+from notifications.inbox.arrivals import arrive, store_and_arrive, stored_recipients
 from notifications.inbox.broadcasts import broadcast_number, stamp_broadcast, take_in
 from notifications.inbox.expiry import expire, sweep_expired
 from notifications.inbox.marks import STATES, Result, delete, mark
@@ -47,6 +47,7 @@ __all__ = [
     "prune",
     "set_pushable",
     "stamp_broadcast",
+    "store_and_arrive",
     "stored_recipients",
     "summary",
     "sweep_expired",

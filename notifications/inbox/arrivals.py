@@ -7,6 +7,7 @@ it waited for.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from notifications.inbox.rows import user_id_of
@@ -39,6 +40,20 @@ RAISE = """
     SET {expiry} version = i.version + 1, unread = i.unread + 1, unseen = i.unseen + 1,
         total = i.total + 1
 """
+RAISED = """
+    FROM inserted n WHERE i.user_id = n.user_id
+    RETURNING i.user_id, i.version, i.unread, i.unseen, n.silent
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The writing parts of the statement for one event, with their parameters."""
+
+    insert: str
+    insert_parameters: list[Any]
+    raised: str
+    raised_parameters: list[Any]
 
 
 def arrive(event: Event, user_ids: Sequence[Any], *, using: str) -> list[Recipient]:
@@ -49,63 +64,106 @@ def arrive(event: Event, user_ids: Sequence[Any], *, using: str) -> list[Recipie
     got it now, in user order.
     """
     sql = Sql(using)
-    told, silent, joins, choices = _filters(event)
-    words = {"told": told, "silent": silent, "filters": joins}
-    expires = sql.time(event.expires_at)
-    expiry = EXPIRY if event.expires_at is not None else ""
-    times = [expires, expires] if expiry else []
-    arrive = _arrive_on_postgres if sql.postgres else _arrive_elsewhere
-    rows = arrive(sql, words, expiry, times, [event.pk, *choices], sql.keys(user_ids))
-    return [
-        Recipient(user_id=user_id_of(key), version=v, unread=r, unseen=s, silent=bool(quiet))
-        for key, v, r, s, quiet in rows
-    ]
+    keys = sql.keys(user_ids)
+    rows = _arrive_at_once(sql, event, keys) if sql.postgres else _arrive_in_steps(sql, event, keys)
+    return [_recipient(*row) for row in rows]
 
 
-def _filters(event: Event) -> tuple[str, str, str, list[Any]]:
-    """Who is told, who silently, by which joins, with which parameters."""
-    if event.type.critical:
-        return "TRUE", "FALSE", "", []
-    inbox, live = (str(flag).upper() for flag in (event.type.inbox, event.type.live))
-    return (
-        f"COALESCE(fi.enabled, {inbox})",
-        f"NOT COALESCE(fl.enabled, {live})",
-        FILTERS,
-        [event.type_id, event.type_id],
+def _recipient(key: Any, version: int, unread: int, unseen: int, silent: Any) -> Recipient:
+    return Recipient(
+        user_id=user_id_of(key), version=version, unread=unread, unseen=unseen, silent=bool(silent)
     )
 
 
-def _arrive_on_postgres(
-    sql: Sql, words: dict[str, str], expiry: str, times: list[Any], event: list[Any], keys: Any
-) -> list[tuple[Any, ...]]:
-    insert = _fill(INSERT, **words, locked="locked")
-    raised = _fill(RAISE, expiry=expiry)
-    statement = f"""
-        WITH locked AS MATERIALIZED ({LOCKED}), inserted AS ({insert}), raised AS (
-            {raised} FROM inserted n WHERE i.user_id = n.user_id
-            RETURNING i.user_id, i.version, i.unread, i.unseen, n.silent
-        )
+def _parts(sql: Sql, event: Event, *, locked: str) -> _Parts:
+    """`locked` is the SQL of what stands for the locked inboxes."""
+    told, silent, joins, choices = "TRUE", "FALSE", "", []
+    if not event.type.critical:
+        inbox, live = (str(flag).upper() for flag in (event.type.inbox, event.type.live))
+        told, silent = f"COALESCE(fi.enabled, {inbox})", f"NOT COALESCE(fl.enabled, {live})"
+        joins, choices = FILTERS, [event.type_id, event.type_id]
+    end = sql.time(event.expires_at)
+    return _Parts(
+        insert=_fill(INSERT, told=told, silent=silent, filters=joins, locked=locked),
+        insert_parameters=[event.pk, *choices],
+        raised=_fill(RAISE, expiry=EXPIRY if end is not None else ""),
+        raised_parameters=[end, end] if end is not None else [],
+    )
+
+
+def _arrive_at_once(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
+    parts = _parts(sql, event, locked="locked")
+    return sql.rows(
+        f"""
+        WITH locked AS MATERIALIZED ({LOCKED}), inserted AS ({parts.insert}),
+            raised AS ({parts.raised} {RAISED})
         SELECT * FROM raised ORDER BY user_id
-    """
-    return sql.rows(statement, [keys, *event, *times])
+        """,
+        [keys, *parts.insert_parameters, *parts.raised_parameters],
+    )
 
 
-def _arrive_elsewhere(
-    sql: Sql, words: dict[str, str], expiry: str, times: list[Any], event: list[Any], keys: Any
-) -> list[tuple[Any, ...]]:
+def _arrive_in_steps(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
     """Where one transaction writes at a time nothing is waited for: three plain statements."""
-    insert = _fill(INSERT, **words, locked=f"({LOCKED})")
+    parts = _parts(sql, event, locked=f"({LOCKED})")
     # the ids of the sub-select stand behind the event's id, in the order of the text
-    inserted = sql.rows(insert, [event[0], keys, *event[1:]])
+    event_id, *choices = parts.insert_parameters
+    inserted = sql.rows(parts.insert, [event_id, keys, *choices])
     if not inserted:
         return []
     silent = {key: quiet for key, _, quiet in inserted}
-    raised = _fill(RAISE, expiry=expiry)
     rows = sql.rows(
-        f"{raised} WHERE i.user_id {{in_keys}} RETURNING user_id, version, unread, unseen",
-        [*times, sql.keys(user_id_of(key) for key in silent)],
+        f"{parts.raised} WHERE i.user_id {{in_keys}} RETURNING user_id, version, unread, unseen",
+        [*parts.raised_parameters, sql.keys(user_id_of(key) for key in silent)],
     )
     return sorted((*row, silent[row[0]]) for row in rows)
+
+
+def store_and_arrive(
+    event: Event, user_ids: Sequence[Any], *, using: str, lock_wait: int
+) -> list[Recipient] | None:
+    """Stores the event and lets it arrive by one single statement, on PostgreSQL only.
+
+    Only for sends that leave nothing for a receiver of `notified` to do: if an addressed inbox is
+    pushable or still missing, nothing is stored and None is returned. `event` has its id already;
+    `lock_wait` is in milliseconds. Outside any transaction; READ COMMITTED.
+    """
+    sql = Sql(using)
+    wanted = list(user_ids)
+    fields = event._meta.concrete_fields
+    columns = ", ".join(sql.connection.ops.quote_name(field.column) for field in fields)
+    values = [
+        field.get_db_prep_save(getattr(event, field.attname), sql.connection) for field in fields
+    ]
+    parts = _parts(sql, event, locked="(SELECT locked.* FROM locked, stored)")
+    statement = f"""
+        WITH locked AS MATERIALIZED ({LOCKED.replace("i.version", "i.version, i.pushable")}),
+            stored AS (
+                INSERT INTO {{event}} ({columns})
+                SELECT {", ".join(["%s"] * len(values))}
+                WHERE NOT EXISTS (SELECT 1 FROM locked WHERE pushable)
+                    AND (SELECT count(*) FROM locked) = %s
+                RETURNING id
+            ),
+            inserted AS ({parts.insert}),
+            raised AS ({parts.raised} {RAISED})
+        SELECT stored.id, raised.* FROM stored LEFT JOIN raised ON TRUE ORDER BY raised.user_id
+    """
+    rows = sql.rows_within(
+        statement,
+        [
+            sql.keys(wanted),
+            *values,
+            len(wanted),
+            *parts.insert_parameters,
+            *parts.raised_parameters,
+        ],
+        lock_wait=lock_wait,
+    )
+    if not rows:
+        return None
+    event._state.adding, event._state.db = False, using
+    return [_recipient(*row[1:]) for row in rows if row[1] is not None]
 
 
 def _fill(template: str, **words: str) -> str:
@@ -127,7 +185,4 @@ def stored_recipients(event: Event, user_ids: Sequence[Any], *, using: str) -> l
         """,
         [event.pk, sql.keys(user_ids)],
     )
-    return [
-        Recipient(user_id=user_id_of(key), version=v, unread=r, unseen=s, silent=bool(quiet))
-        for key, v, r, s, quiet in rows
-    ]
+    return [_recipient(*row) for row in rows]

@@ -10,8 +10,9 @@ from django.db.models import Count, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from notifications import event_types
 from notifications.errors import InvalidField
-from notifications.inbox.rows import Locked, alias, announce, lock, store
+from notifications.inbox.rows import Locked, alias, announce, lock, possible_ids, store
 from notifications.models import Notification
 from notifications.signals import Deleted, Marked
 from notifications.sql import Sql
@@ -95,15 +96,18 @@ def mark(
     """Marks the user's notifications named by `ids`, or those that arrived up to a number.
 
     `type` narrows `up_to` to one event type. Ids of others, or of nothing, are passed over.
+    `up_to` above the inbox's version is taken as that version.
     Takes one number however many rows it alters, and none where it alters no row.
-    Raises `InvalidField` for an unknown state, and unless exactly one of ids and up_to is given.
+    Raises `InvalidField` for an unknown state, and unless exactly one of ids and up_to is given;
+    `UnknownEventType`.
     """
     rule = STATES.get(state)
     if rule is None:
         raise InvalidField.of("state", f"must be one of {', '.join(STATES)}")
     if (ids is None) == (up_to is None):
-        raise InvalidField.of("ids", "give either ids or up_to")
+        raise InvalidField.of("ids", "must be given, or up_to, but not both")
     database, at = alias(using), timezone.now()
+    event_type = None if type is None else event_types.find(type, using=database)
     with transaction.atomic(using=database):
         sql = Sql(database)
         locked = lock(user_id, sql=sql)
@@ -112,11 +116,12 @@ def mark(
         rows = Notification.objects.using(database).filter(rule.alters, user=user_id)
         rows = rows.filter(deleted_at=None)
         if ids is not None:
-            rows = rows.filter(event__in=list(ids))
-        else:
+            rows = rows.filter(event__in=possible_ids(ids))
+        if up_to is not None:
+            up_to = min(up_to, locked.version)
             rows = rows.filter(rule.within, arrived__lte=up_to)
-        if type is not None:
-            rows = rows.filter(event__type__name=type)
+        if event_type is not None:
+            rows = rows.filter(event__type=event_type)
         found = _count(rows, rule.counted)
         if not found["rows"]:
             return Result(changed=0, version=locked.version)
@@ -164,7 +169,7 @@ def delete(user_id: Any, *, ids: Sequence[int], using: str | None = None) -> Res
         if locked is None:
             return Result(changed=0, version=0)
         rows = Notification.objects.using(database).filter(
-            user=user_id, event__in=list(ids), deleted_at=None
+            user=user_id, event__in=possible_ids(ids), deleted_at=None
         )
         changed = delete_locked(rows, locked, at)
         if changed:

@@ -13,9 +13,10 @@ from typing import Any
 
 from django.utils import timezone
 
+from notifications import event_types
 from notifications.inbox.broadcasts import take_in
 from notifications.inbox.expiry import expire
-from notifications.inbox.rows import alias, ensure, user_id_of
+from notifications.inbox.rows import alias, ensure, possible_ids, user_id_of
 from notifications.representation import (
     COLUMNS,
     ROW_ID,
@@ -258,8 +259,11 @@ def page(
 
     `state` is None, "unseen", "archived" or "all"; `read` a time means read at or after it;
     `before` an event id means the events before it, and the page is not counted.
+    Raises `UnknownEventType`.
     """
     database = alias(using)
+    if type is not None:
+        event_types.find(type, using=database)
     sql = Sql(database)
     where, parameters = _conditions(sql, read=read, state=state, type=type)
     counter = _counter(read=read, state=state, type=type)
@@ -279,11 +283,11 @@ def page(
         ) r ON TRUE
         WHERE s.id = 1 ORDER BY r.c1 DESC
     """
-    bounds = [] if before is None else [before]
+    bounds = [] if before is None else [min(before, BIGGEST)]
     head, rows = _read(
         user_id,
         statement,
-        [*count_parameters, key, key, *parameters, *bounds, limit + 1, offset],
+        [*count_parameters, key, key, *parameters, *bounds, limit + 1, min(offset, BIGGEST)],
         using=database,
     )
     found = [row[1:] for row in rows if row[1 + ROW_ID] is not None]
@@ -334,6 +338,8 @@ def _counter(*, read: bool | datetime | None, state: str | None, type: str | Non
 
 def get(user_id: Any, event_id: int, *, using: str | None = None) -> dict[str, Any] | None:
     """One notification as clients see it, in whatever state; None where there is none."""
+    if not possible_ids([event_id]):
+        return None
     sql = Sql(alias(using))
     rows = sql.rows(
         f"{ROWS} AND n.event_id = %s AND n.deleted_at IS NULL AND t.id IS NOT NULL",

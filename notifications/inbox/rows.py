@@ -99,6 +99,11 @@ def user_id_of(value: Any) -> Any:
     return author_key(value)
 
 
+def possible_ids(ids: Iterable[int]) -> list[int]:
+    """Without the integers that no event can have, which a database would refuse to compare."""
+    return [event_id for event_id in ids if 0 < event_id < 2**63]
+
+
 def set_pushable(user_id: Any, pushable: bool, *, using: str | None = None) -> None:
     """Says whether the push road is to be asked for this user. Under the inbox lock, so that a
     send that runs at the same time sees either the old state whole or the new one."""

@@ -1,0 +1,188 @@
+"""Web Push messages per second and core: the backend against what others do with the same keys.
+
+    python benchmarks/webpush.py
+
+Ours is `WebPushBackend`: render, encrypt, sign, post, read the answer. The peers:
+django-push-notifications 3.3, one queryset, in an environment of its own, and pywebpush's `encode`
+alone, which sends nothing. All send to one push service over plain HTTP on loopback, which runs on
+another core where there is one. Three rounds each, the median counts.
+"""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = Path(__file__).resolve().parent / "peers"
+ENVIRONMENT = ROOT / ".venv-peer-push"
+REQUIREMENTS = ["django-push-notifications[WP]==3.3.0", "Django>=5.2,<5.3"]
+
+ROUNDS = 3
+BATCH = 100
+MESSAGES = 4000
+PEER_MESSAGES = 1000
+
+#: peer, floor, aim: shared figures of docs/performance.md
+FIGURES = {
+    "django-push-notifications": (5.0, 10.0),
+    "pywebpush encode alone": (0.5, None),
+}
+
+
+def on_core(number: int) -> None:
+    """Where there are two cores, who sends and who takes have one each."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+@contextmanager
+def push_service() -> Iterator[int]:
+    command = [sys.executable, str(PEERS / "push_service.py"), "uvloop"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: on_core(1)
+    )
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def environment() -> Path:
+    python = ENVIRONMENT / "bin" / "python"
+    if not (ENVIRONMENT / "ready").exists():
+        print("Building the environment of django-push-notifications ...", file=sys.stderr)
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *REQUIREMENTS], check=True)
+        (ENVIRONMENT / "ready").touch()
+    return python
+
+
+def peer_rates(port: int, keys: dict[str, str], text: str) -> list[float]:
+    arguments = [str(port), str(PEER_MESSAGES), keys["private_key"], keys["p256dh"], keys["auth"]]
+    done = subprocess.run(
+        [environment(), PEERS / "django_push_notifications.py", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: on_core(0),
+    )
+    return [float(line) for line in done.stdout.split()]
+
+
+def encode_rates(keys: dict[str, str], text: bytes) -> list[float]:
+    from pywebpush import WebPusher
+
+    subscription = {"endpoint": "https://push.example.com/x", "keys": keys}
+    found = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for _ in range(MESSAGES):
+            WebPusher(subscription).encode(text)
+        found.append(MESSAGES / (time.perf_counter() - began))
+    return found
+
+
+async def our_rates(port: int, keys: dict[str, str]) -> list[float]:
+    from routing.push.backends.webpush import WebPushBackend
+    from routing.push.outcomes import Address, Verdict
+
+    backend = WebPushBackend(
+        {"private_key": keys["private_key"], "subject": "mailto:ops@example.com"}
+    )
+    await backend.open()
+    found = []
+    for _ in range(ROUNDS):
+        began, sent = time.perf_counter(), 0
+        for start in range(0, MESSAGES, BATCH):
+            batch = [
+                backend.render(
+                    note(),
+                    Address(token=f"http://127.0.0.1:{port}/push/device-{number}", extra=keys),
+                    ref=number,
+                )
+                for number in range(start, start + BATCH)
+            ]
+            async for _, outcome in backend.send(batch):
+                sent += outcome.verdict is Verdict.SENT
+        assert sent == MESSAGES
+        found.append(sent / (time.perf_counter() - began))
+    await backend.aclose()
+    return found
+
+
+def note():  # type: ignore[no-untyped-def]
+    from routing.push.outcomes import Note
+
+    return Note(
+        title="Bob likes your post",
+        body="A quick brown fox jumps over the lazy dog. " * 4,
+        url="/posts/12345",
+        data={"post": 12345},
+        badge=3,
+        event_id=1234567,
+        event_type="post_like",
+        collapse_id="1234567",
+        ttl=86400,
+    )
+
+
+def start_django(data: str) -> None:
+    os.environ.update(DJANGO_SETTINGS_MODULE="hub.settings", HUB_DATA=data, DEBUG="1")
+    sys.path.insert(0, str(ROOT))
+    import django
+
+    django.setup()
+    from django.conf import settings
+
+    settings.HUB = {**settings.HUB, "PUSH_LOCAL_PEERS": True}
+
+
+def measure() -> dict[str, float]:
+    from routing.push.backends.webpush import payload_of
+    from routing.push.vapid import VapidKey
+    from tests.vendors.webpush import Browser
+
+    keys = {"private_key": VapidKey.generate().private_text(), **Browser.new().keys}
+    text = payload_of(note())
+    environment()
+    on_core(0)
+    with push_service() as port:
+        found = {
+            "hub": asyncio.run(our_rates(port, keys)),
+            "django-push-notifications": peer_rates(port, keys, text.decode()),
+            "pywebpush encode alone": encode_rates(keys, text),
+        }
+    return {name: statistics.median(rates) for name, rates in found.items()}
+
+
+def main() -> int:
+    with TemporaryDirectory() as data:
+        start_django(data)
+        rates = measure()
+    print(
+        f"{'Web Push, messages/s a core':30}{'hub':>8}{'peer':>8}{'ratio':>8}{'floor':>7}{'aim':>6}"
+    )
+    held = True
+    for name, (floor, aim) in FIGURES.items():
+        ratio = rates["hub"] / rates[name]
+        held &= ratio >= floor
+        print(
+            f"{name:30}{rates['hub']:8.0f}{rates[name]:8.0f}{ratio:8.2f}{floor:7.1f}{aim or '':>6}"
+        )
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

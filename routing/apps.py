@@ -1,0 +1,19 @@
+"""Connects the roads with the domain."""
+
+from datetime import timedelta
+
+from django.apps import AppConfig
+
+
+class RoutingConfig(AppConfig):
+    name = "routing"
+    label = "hub_routing"
+    verbose_name = "Routing"
+
+    def ready(self) -> None:
+        from notifications.worker import Duty
+        from routing import checks, conf, duties, receivers  # noqa: F401 - registers checks, keys
+        from routing.live import tickets
+
+        receivers.connect()
+        duties.add(lambda: [Duty("tickets", timedelta(minutes=1), tickets.sweep)])

@@ -1,0 +1,98 @@
+"""What the hub's processes tell each other through the layer: hints, made in one place.
+
+Every message survives msgpack: it holds integers, text, bytes, lists and dicts with text as keys.
+An event's JSON is made once per change; receivers join it to a short head of their own.
+"""
+
+import hashlib
+import re
+from typing import Any
+
+from notifications.representation import encode, event_json, moment
+from notifications.signals import Arrived, Broadcast, Change, Deleted, Marked
+
+#: The group that every server process is in.
+EVERYBODY = "hub.everybody"
+#: Up to so many recipients are told through their own groups, more through everybody's.
+NAMED = 8
+#: Ids that one frame carries; a change of more is a bare hint, and sockets read.
+MAX_TOLD = 100
+
+#: A user's id as it stands in messages and as the registry's key: UUIDs as text.
+Key = int | str
+Message = dict[str, Any]
+Outgoing = tuple[str, Message]  # the group, and what it is told
+
+PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def key_of(user_id: Any) -> Key:
+    return user_id if isinstance(user_id, int) else str(user_id)
+
+
+def user_group(key: Key) -> str:
+    """A name that any layer accepts, whatever the users' keys look like."""
+    if isinstance(key, int):
+        return f"hub.user.i.{key}"
+    if PLAIN.fullmatch(key):
+        return f"hub.user.t.{key}"
+    return f"hub.user.h.{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def outgoing(change: Change) -> list[Outgoing]:
+    """What a committed change tells whom."""
+    if isinstance(change, Arrived):
+        return _arrived(change)
+    if isinstance(change, Broadcast):
+        return [(EVERYBODY, {"type": "hub.broadcast", "number": change.number})]
+    key = key_of(change.position.user_id)
+    if len(change.ids) > MAX_TOLD:
+        message: Message = {"type": "hub.hint", "user": key, "version": change.position.version}
+    else:
+        message = {
+            "type": "hub.changed",
+            "user": key,
+            "version": change.position.version,
+            "frame": encode(_frame(change)),
+        }
+    return [(user_group(key), message)]
+
+
+def ended(user_id: Any) -> list[Outgoing]:
+    """A session, token or account of this user may have ended: look now."""
+    key = key_of(user_id)
+    return [(user_group(key), {"type": "hub.ended", "user": key})]
+
+
+def _arrived(change: Arrived) -> list[Outgoing]:
+    event = encode(event_json(change.event))
+    rows = [
+        [key_of(told.user_id), told.version, told.unread, told.unseen, told.silent]
+        for told in change.recipients
+    ]
+
+    def message(to: list[list[Any]]) -> Message:
+        return {"type": "hub.arrived", "id": change.event.pk, "event": event, "to": to}
+
+    if len(rows) > NAMED:
+        return [(EVERYBODY, message(rows))]
+    return [(user_group(row[0]), message([row])) for row in rows]
+
+
+def _frame(change: Marked | Deleted) -> dict[str, Any]:
+    position = change.position
+    frame: dict[str, Any] = {
+        "action": "marked" if isinstance(change, Marked) else "deleted",
+        "version": position.version,
+        "unread": position.unread,
+        "unseen": position.unseen,
+    }
+    if isinstance(change, Deleted):
+        return {**frame, "ids": list(change.ids)}
+    frame |= {"state": change.state, "at": moment(change.at)}
+    if change.up_to is None:
+        return {**frame, "ids": list(change.ids)}
+    frame["up_to"] = change.up_to
+    if change.type is not None:
+        frame["type"] = change.type
+    return frame

@@ -1,0 +1,132 @@
+"""uvicorn as `manage.py serve` runs it; every setting has its reason beside it."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from routing.live import runtime
+
+logger = logging.getLogger(__name__)
+
+#: Twice what a client's frame may have, so that up to here the hub itself can answer with 4503.
+LARGEST_MESSAGE = 128 * 1024
+GRACE = 10  # seconds that requests and sockets may take at the end
+UNANSWERED = 30_000  # milliseconds after which the kernel gives up a client that takes nothing
+LINGER = 5.0  # seconds a client that is cut off has for what was written to it before
+BACKLOG = 2048
+
+
+class HubProtocol(WebSocketsSansIOProtocol):
+    """Can end a connection whose client takes nothing: `send` would wait for ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # the line for every accepted socket would hold its query string
+        self.logger = logging.getLogger("routing.live.server.sockets")
+        self.logger.setLevel(logging.WARNING)
+        self.conn.logger = self.logger
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:  # not where the handshake failed
+            scope["extensions"]["hub.cut"] = self.cut
+
+    def cut(self, code: int, bye: str) -> None:
+        """Bye and close behind what waits in the buffer; the connection ends soon either way."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.stop_keepalive()
+        try:
+            self.conn.send_text(bye.encode())
+            self.conn.send_close(code)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        except Exception as error:
+            logger.info("cut unsaid error=%r", error)
+        self.close_sent = True
+        self.transport.close()
+        self.loop.call_later(LINGER, self.transport.abort)
+
+
+class HubServer(uvicorn.Server):
+    """Says bye to every socket before uvicorn closes them with 1012."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, ready: Callable[[], None], parent: int | None = None
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._parent = parent
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._parent is not None and os.getppid() != self._parent:
+            # whoever would restart and end this process is gone
+            logger.warning("parent gone pid=%d", self._parent)
+            return True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # no await in between: nobody connects unseen
+        runtime.say_goodbye()
+        await super().shutdown(sockets=sockets)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # inherited by every connection: uvicorn alone never drops a client that stopped reading
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED)
+    listener.bind((host.strip("[]"), port))
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def configuration(application: Any, *, proxy_headers: bool = False) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        ws=HubProtocol,
+        ws_max_size=LARGEST_MESSAGE,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        # frames are small and many: it would cost memory per socket
+        ws_per_message_deflate=False,
+        lifespan="on",
+        # Django has set up logging; uvicorn's own access log would hold query strings
+        log_config=None,
+        access_log=False,
+        # who may be believed depends on the proxy in front: off unless asked for
+        proxy_headers=proxy_headers,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        backlog=BACKLOG,
+    )
+
+
+def serve(
+    application: Any,
+    listener: socket.socket,
+    *,
+    ready: Callable[[], None],
+    parent: int | None = None,
+    proxy_headers: bool = False,
+) -> None:
+    """Serves until a signal comes, and returns when everything is ended."""
+    config = configuration(application, proxy_headers=proxy_headers)
+    server = HubServer(config, ready=ready, parent=parent)
+    factory = config.get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(server.serve(sockets=[listener]))

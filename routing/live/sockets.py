@@ -1,0 +1,233 @@
+"""One open socket: where it stands, and how a frame is written to it without waiting.
+
+Its state is a few numbers. There is no queue: while the client does not take what was written,
+nothing more is, and afterwards the socket reads what it missed from the database.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from routing.live.credentials import Credential
+from routing.live.messages import Key
+from routing.live.protocol import TOO_SLOW, bye_frame, reset_frame
+from routing.live.reading import Page
+
+logger = logging.getLogger(__name__)
+
+DRAIN_LIMIT = 10.0  # seconds in which a client takes what was written
+
+Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
+#: Given by a server that can end a connection whose buffer is full: close code and last frame.
+Cut = Callable[[int, str], None]
+
+
+class Socket:
+    """Belongs to its event loop; all of its methods return at once unless they are coroutines."""
+
+    __slots__ = (
+        "_cut",
+        "_deadline",
+        "_rest",
+        "_send",
+        "blocked",
+        "checked",
+        "closed",
+        "credential",
+        "cursor",
+        "end",
+        "epoch",
+        "heard",
+        "highest",
+        "key",
+        "live",
+        "on_drain",
+        "sent",
+        "stale",
+    )
+
+    def __init__(self, credential: Credential, *, send: Send, cut: Cut | None = None) -> None:
+        self.key: Key = credential.key
+        self.credential = credential
+        #: Where it stands, and the highest version at which it ever stood in this epoch.
+        self.sent = 0
+        self.highest = 0
+        self.epoch = ""
+        #: The rest of an unfinished answer: until it is sent no live frame comes in between.
+        self.cursor: str | None = None
+        #: Whether live frames and reads are for it now: hello is out, no answer is under way.
+        self.live = False
+        #: Reconcile found that it cannot be right; only a read tells.
+        self.stale = False
+        #: `sent` when the running reconcile began; None if it was not live then.
+        self.checked: int | None = None
+        #: A write that the server has not taken yet is under way.
+        self.blocked = False
+        self.closed = False
+        self.heard = asyncio.get_running_loop().time()
+        self.on_drain: Callable[[Socket], None] = _nothing
+        #: Ends the application behind the socket, where the server cannot be told to.
+        self.end: Callable[[], object] = _nothing
+        self._send = send
+        self._cut = cut
+        self._rest: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a frame may be written to it now."""
+        return self.live and not self.blocked and not self.closed
+
+    @property
+    def position(self) -> tuple[str, int | str]:
+        """From where it goes on: epoch, and version or the cursor of the next page."""
+        return self.epoch, self.sent if self.cursor is None else self.cursor
+
+    def is_behind(self, known: int) -> bool:
+        return self.stale or self.cursor is not None or self.sent < known
+
+    def stand_at(self, version: int, *, epoch: str) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.highest = epoch, 0
+        self.sent = version
+        self.highest = max(self.highest, version)
+
+    def offer(self, version: int, frame: str) -> bool:
+        """A live frame, written if it is the very next one. False: the socket is behind."""
+        if not self.ready or self.cursor is not None or version > self.sent + 1:
+            return False
+        if version == self.sent + 1:
+            self.sent = version
+            self.highest = max(self.highest, version)
+            self.write(frame)
+        return True
+
+    def answer(self, page: Page) -> None:
+        """A page that was read from where the socket stands."""
+        self.stale = False
+        if page.reset:
+            self.cursor = None
+            self.highest = 0
+            self.stand_at(page.version, epoch=page.epoch)
+            self.write(reset_frame())
+            return
+        self.cursor = page.cursor
+        self.stand_at(page.version, epoch=page.epoch)
+        self.write(page.frame)
+
+    def write(self, frame: str) -> None:
+        """Hands a frame to the server; not while it is blocked."""
+        if not self.closed:
+            self._drive({"type": "websocket.send", "text": frame})
+
+    async def put(self, frame: str) -> None:
+        """Writes a frame that must not be left out, when there is room."""
+        await self.drained()
+        self.write(frame)
+
+    async def drained(self) -> None:
+        while self._rest is not None and not self._rest.done():
+            await asyncio.wait([self._rest])
+
+    def close(self, code: int) -> None:
+        """Says bye and closes. A client that takes nothing cannot be told: it is cut off."""
+        if self.closed:
+            return
+        bye = bye_frame(code)
+        if not self.blocked:
+            self.write(bye)
+        self.closed = True
+        if self.blocked:
+            self._cut_off(code, bye)
+        else:
+            self._drive({"type": "websocket.close", "code": code})
+
+    def leave(self) -> None:
+        """The application behind it ends."""
+        self.closed = True
+        self.live = False
+        self.on_drain = _nothing
+        if self._rest is not None:
+            self._rest.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _drive(self, message: dict[str, Any]) -> None:
+        """Runs the server's `send` as far as it goes: usually to its end, without a task."""
+        step = self._send(message)
+        if not hasattr(step, "send"):
+            step = _as_coroutine(step)
+        try:
+            waits_for = step.send(None)
+        except StopIteration:
+            return
+        except Exception:
+            # the client is gone; the server tells the application by itself
+            self.closed = True
+            return
+        self.blocked = True
+        loop = asyncio.get_running_loop()
+        self._rest = loop.create_task(self._finish(step, waits_for))
+        self._deadline = loop.call_later(DRAIN_LIMIT, self._too_slow)
+
+    async def _finish(self, step: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        try:
+            await _Rest(step, waits_for)
+        except Exception:
+            self.closed = True
+        finally:
+            self.blocked = False
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        self.on_drain(self)
+
+    def _too_slow(self) -> None:
+        if not self.closed:
+            logger.info("socket too_slow user=%s", self.key)
+            self.closed = True
+        self._cut_off(TOO_SLOW, bye_frame(TOO_SLOW))
+
+    def _cut_off(self, code: int, bye: str) -> None:
+        if self._cut is not None:
+            self._cut(code, bye)
+        self.end()
+
+
+class _Rest:
+    """The rest of a coroutine that was driven by hand up to its first wait."""
+
+    def __init__(self, step: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        self.step = step
+        self.waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waits_for = self.waits_for
+        while True:
+            try:
+                got = yield waits_for
+            except BaseException as error:
+                resume: Callable[[], Any] = _throwing(self.step, error)
+            else:
+                resume = _sending(self.step, got)
+            try:
+                waits_for = resume()
+            except StopIteration:
+                return
+
+
+def _throwing(step: Coroutine[Any, Any, None], error: BaseException) -> Callable[[], Any]:
+    return lambda: step.throw(error)
+
+
+def _sending(step: Coroutine[Any, Any, None], got: Any) -> Callable[[], Any]:
+    return lambda: step.send(got)
+
+
+async def _as_coroutine(step: Any) -> None:
+    await step
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -1,0 +1,118 @@
+"""Keeps this process in the groups of exactly the users that are connected to it.
+
+Per user one task brings the membership to what is wanted, so that an add and a discard never
+overtake each other. Nobody waits for it: what passes before it is done, reconcile finds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from routing.live.messages import Key, user_group
+from routing.live.reading import Spawn
+
+logger = logging.getLogger(__name__)
+
+LINGER = 30.0  # seconds a membership outlives its user's last socket
+CALL_LIMIT = 5.0  # seconds for one call to the layer
+AT_ONCE = 64
+LONGEST_PAUSE = 5.0  # seconds between two tries
+YOUNG = (0.3, 1.0)  # seconds after which a new membership's user is reconciled
+
+
+class Subscription:
+    __slots__ = ("joined", "leaving", "running", "wanted")
+
+    def __init__(self) -> None:
+        self.wanted = True
+        #: The channel that is in the group; None: none is.
+        self.joined: str | None = None
+        self.running = False
+        self.leaving: asyncio.TimerHandle | None = None
+
+
+class Subscriptions:
+    def __init__(self, *, spawn: Spawn, young: Callable[[Key, float], None]) -> None:
+        self._spawn = spawn
+        self._young = young
+        self._layer: Any = None
+        self._channel: str | None = None
+        self._users: dict[Key, Subscription] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    def use(self, layer: Any, channel: str | None) -> None:
+        """Another channel takes the old one's place (None: there is none now) in all groups."""
+        self._layer, self._channel = layer, channel
+        for key, subscription in list(self._users.items()):
+            subscription.joined = None
+            self._bring(key, subscription)
+
+    def want(self, key: Key) -> None:
+        subscription = self._users.get(key)
+        if subscription is None:
+            subscription = self._users[key] = Subscription()
+        subscription.wanted = True
+        if subscription.leaving is not None:
+            subscription.leaving.cancel()
+            subscription.leaving = None
+        self._bring(key, subscription)
+
+    def unwant(self, key: Key) -> None:
+        subscription = self._users.get(key)
+        if subscription is not None and subscription.leaving is None:
+            loop = asyncio.get_running_loop()
+            subscription.leaving = loop.call_later(LINGER, self._let_go, key, subscription)
+
+    def is_joined(self, key: Key) -> bool:
+        subscription = self._users.get(key)
+        return subscription is not None and subscription.joined is not None
+
+    def stop(self) -> None:
+        for subscription in self._users.values():
+            if subscription.leaving is not None:
+                subscription.leaving.cancel()
+
+    def _let_go(self, key: Key, subscription: Subscription) -> None:
+        subscription.leaving = None
+        subscription.wanted = False
+        self._bring(key, subscription)
+
+    def _target(self, subscription: Subscription) -> str | None:
+        return self._channel if subscription.wanted else None
+
+    def _bring(self, key: Key, subscription: Subscription) -> None:
+        if subscription.running:
+            return
+        if subscription.joined != self._target(subscription):
+            subscription.running = True
+            self._spawn(self._work(key, subscription))
+        elif not subscription.wanted:
+            self._users.pop(key, None)
+
+    async def _work(self, key: Key, subscription: Subscription) -> None:
+        pause = 0.1
+        group = user_group(key)
+        try:
+            while (target := self._target(subscription)) != subscription.joined:
+                layer, old = self._layer, subscription.joined
+                try:
+                    async with self._slots, asyncio.timeout(CALL_LIMIT):
+                        if target is None:
+                            await layer.group_discard(group, old)
+                        else:
+                            await layer.group_add(group, target)
+                except Exception as error:
+                    logger.info("subscription user=%s failed error=%r", key, error)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+                    continue
+                # while the call was under way the channel may have been replaced
+                if layer is self._layer and target in (None, self._channel):
+                    subscription.joined = target
+                    for delay in YOUNG if target else ():
+                        self._young(key, delay)
+        finally:
+            subscription.running = False
+        if not subscription.wanted and self._users.get(key) is subscription:
+            del self._users[key]

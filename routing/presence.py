@@ -1,0 +1,65 @@
+"""Who looks, and what they acknowledged: written by the live road, read by the push road.
+
+A lease is never ended, it ends: one that is wrong delays a push by the grace time, and that is all.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connections, router
+from django.utils import timezone
+
+from routing.models import Presence
+
+LEASE = timedelta(seconds=60)
+
+# Rows without an epoch only renew the lease. Within an epoch `acked` is only ever raised; what
+# was acknowledged in another one says nothing of this one.
+HOLD = """
+    INSERT INTO {table} (user_id, epoch, acked, until) VALUES {rows}
+    ON CONFLICT (user_id) DO UPDATE SET
+        acked = CASE
+            WHEN excluded.epoch = '' THEN {table}.acked
+            WHEN excluded.epoch = {table}.epoch THEN {greatest}({table}.acked, excluded.acked)
+            ELSE excluded.acked END,
+        epoch = CASE WHEN excluded.epoch = '' THEN {table}.epoch ELSE excluded.epoch END,
+        until = {greatest}(COALESCE({table}.until, excluded.until), excluded.until)
+"""
+
+
+def hold(rows: Sequence[tuple[Any, str, int]]) -> None:
+    """Renews the leases of these users, given as (user, epoch, acknowledged), in user order.
+
+    An empty epoch: nothing was acknowledged.
+    """
+    if not rows:
+        return
+    connection = connections[router.db_for_write(Presence)]
+    key = get_user_model()._meta.pk
+    until = connection.ops.adapt_datetimefield_value(timezone.now() + LEASE)
+    statement = HOLD.format(
+        table=connection.ops.quote_name(Presence._meta.db_table),
+        rows=", ".join(["(%s, %s, %s, %s)"] * len(rows)),
+        greatest="GREATEST" if connection.vendor == "postgresql" else "max",
+    )
+    values = [
+        part
+        for user_id, epoch, acked in rows
+        for part in (key.get_db_prep_value(user_id, connection), epoch, acked, until)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def looking(user_ids: Iterable[Any]) -> set[Any]:
+    """Those of these users who have a live client now."""
+    rows = Presence.objects.filter(user__in=list(user_ids), until__gt=timezone.now())
+    return set(rows.values_list("user_id", flat=True))
+
+
+def acked(user_ids: Iterable[Any], *, epoch: str) -> dict[Any, int]:
+    """What each of these users has acknowledged in this epoch; who has not is left out."""
+    rows = Presence.objects.filter(user__in=list(user_ids), epoch=epoch, acked__gt=0)
+    return dict(rows.values_list("user_id", "acked"))

@@ -1,0 +1,1 @@
+"""One vendor, one file: each backend takes addresses and words and answers outcomes."""

@@ -1,0 +1,135 @@
+"""What a worker hands over: rendered messages, each to its application's backend in the loop."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from routing.push import applications, notes
+from routing.push.backends.base import PushBackend
+from routing.push.deliveries import Change, Claim
+from routing.push.models import Application
+from routing.push.outcomes import (
+    InvalidAddress,
+    Outcome,
+    PayloadTooLarge,
+    Prepared,
+    UnsupportedOption,
+    Verdict,
+)
+from routing.push.pausing import Answer
+from routing.push.recording import change_of
+from routing.push.rereading import Ready
+from routing.push.sending import Lived, Sender
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A delivery on its way."""
+
+    ready: Ready
+    claim: str
+    application: Application
+    origin: str
+    prepared: Prepared
+    debug: bool
+
+    @property
+    def ref(self) -> Any:
+        """Also by the claim: one whose lease was lost may come back to the same worker."""
+        return self.prepared.ref
+
+    def answer(self, outcome: Outcome) -> Answer:
+        row = self.ready.row
+        return Answer(
+            delivery_id=row.pk,
+            device_id=row.device_id,
+            user_id=row.user_id,
+            origin=self.origin,
+            registered_at=self.prepared.address.registered_at,
+            outcome=outcome,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An application's backend, opened for one version of its credentials."""
+
+    application: Application
+    lived: Lived
+
+    @property
+    def backend(self) -> PushBackend:
+        return self.lived.backend
+
+    def room(self, flying: Counter[str]) -> tuple[int, frozenset[str]]:
+        """How many more rows may be claimed, and of which origins none.
+
+        A provider that hangs fills at most half of the slots and leaves the rest to the others.
+        """
+        slots = self.application.concurrency or self.backend.limits.concurrency
+        free = slots - flying.total()
+        if type(self.backend).origin is PushBackend.origin:
+            return free, frozenset()
+        share = max(slots // 2, 1)
+        full = frozenset(name for name, count in flying.items() if 2 * count >= share)
+        most = max((count for name, count in flying.items() if name not in full), default=0)
+        return min(free, share - most), full
+
+    def prepare(self, ready: Ready, claim: Claim) -> Message | Change:
+        """Renders one delivery; what can never be sent becomes its final state at once."""
+        row = ready.row
+        try:
+            note = notes.note_of(
+                row.event,
+                words=ready.words,
+                unread=ready.unread,
+                folded=row.folded,
+                locale=row.device.locale if row.device is not None else "",
+                at=ready.at,
+            )
+            self.backend.check_address(ready.address)
+            prepared = self.backend.render(
+                note, ready.address, ref=(row.pk, claim.id), attempt=row.attempts + 1
+            )
+            origin = self.backend.origin(ready.address) if row.kind == "device" else ""
+        except (PayloadTooLarge, UnsupportedOption, InvalidAddress) as problem:
+            refused = Outcome(verdict=Verdict.REFUSED, reason=str(problem))
+            return change_of(row, refused, at=ready.at, debug=False)
+        except Exception as error:
+            logger.exception("render failed delivery=%s", row.pk)
+            surprise = Outcome(verdict=Verdict.RETRY, reason=f"render: {type(error).__name__}")
+            return change_of(row, surprise, at=ready.at, debug=False)
+        return Message(
+            ready=ready,
+            claim=claim.id,
+            application=self.application,
+            origin=origin,
+            prepared=prepared,
+            debug=self.backend.debug,
+        )
+
+
+class Endpoints:
+    """One endpoint per application; another one when its credentials have changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Endpoint] = {}
+
+    def of(self, application: Application, sender: Sender) -> Endpoint:
+        """Raises whatever makes the backend impossible to load."""
+        known = self._known.get(application.pk)
+        same = ("version", "fingerprint", "backend", "concurrency")
+        if known is not None and all(
+            getattr(known.application, name) == getattr(application, name) for name in same
+        ):
+            return known
+        kind = applications.backend_of(application)
+        backend = kind(applications.credentials_of(application))
+        fresh = Endpoint(application, sender.adopt(backend))
+        self._known[application.pk] = fresh
+        if known is not None:
+            sender.retire(known.lived)
+        return fresh

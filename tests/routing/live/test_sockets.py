@@ -1,0 +1,218 @@
+"""Frames are written without waiting; a client that takes nothing costs little, and loses nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from routing.live.runtime import Runtime
+from tests.routing.live.fakes import FakeServer
+from tests.routing.live.test_consumer import send
+from tests.waiting import await_for
+
+SignedIn = Callable[..., FakeServer]
+Settled = Callable[..., Any]
+
+
+def frame(version: int) -> str:
+    return f'{{"action":"new","version":{version}}}'
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Where the database was read from for sockets that were behind."""
+    from routing.live import reading
+
+    read, positions = reading.read_page, []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        positions.append(kwargs["since"])
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(reading, "read_page", noted)
+    return positions
+
+
+async def test_frames_in_order_are_written_at_once(
+    signed_in: SignedIn, runtime: Runtime, alice: Any, reads: list[Any]
+) -> None:
+    async with signed_in() as socket:
+        await socket.hello()
+        for version in (1, 2, 3):
+            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+        # no task in between: they are there already
+        assert socket.sent.qsize() == 3
+        assert [one["version"] for one in await socket.frames(3)] == [1, 2, 3]
+        await socket.nothing()
+        assert reads == []
+
+
+async def test_numbers_that_were_sent_are_dropped(
+    signed_in: SignedIn, runtime: Runtime, alice: Any, reads: list[Any]
+) -> None:
+    async with signed_in() as socket:
+        await socket.hello()
+        for version in (1, 1, 2, 1, 2):
+            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+        assert [one["version"] for one in await socket.frames(2)] == [1, 2]
+        await socket.nothing()
+        assert reads == []
+
+
+async def test_a_frame_that_was_overtaken_closes_the_gap_itself(
+    signed_in: SignedIn, runtime: Runtime, alice: Any, reads: list[Any]
+) -> None:
+    async with signed_in() as socket:
+        await socket.hello()
+        with deaf(runtime):
+            for _ in range(3):
+                await send(alice)
+        for version in (1, 3, 2):
+            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+        first, second, sync = await socket.frames(3)
+        assert [first["version"], second["version"]] == [1, 2]
+        # the third came too early and is read
+        assert [row["version"] for row in sync["changes"]] == [3]
+        assert reads == [2]
+
+
+async def test_a_gap_is_read_once_for_all_sockets_at_the_same_place(
+    signed_in: SignedIn, runtime: Runtime, settled: Settled, alice: Any, reads: list[Any]
+) -> None:
+    async with signed_in() as first, signed_in() as second:
+        await first.hello()
+        await second.hello()
+        with deaf(runtime):
+            await send(alice, "unheard")
+        runtime.registry.hint(alice.pk, version=1)
+        syncs = [await first.frame(), await second.frame()]
+        assert syncs[0] == syncs[1]
+        assert [row["version"] for row in syncs[0]["changes"]] == [1]
+        assert reads == [0]
+
+
+async def test_a_hint_beyond_what_is_stored_is_forgotten(
+    signed_in: SignedIn, runtime: Runtime, alice: Any, reads: list[Any]
+) -> None:
+    """Of another epoch, say. The socket is told where it is, once, and does not read for ever."""
+    async with signed_in() as socket:
+        await socket.hello()
+        runtime.registry.hint(alice.pk, version=1000)
+        assert (await socket.frame())["version"] == 0
+        await socket.nothing(within=0.3)
+        assert len(reads) == 1
+
+
+async def test_a_blocked_socket_reads_what_it_missed_and_others_do_not_wait(
+    signed_in: SignedIn, runtime: Runtime, settled: Settled, alice: Any
+) -> None:
+    async with signed_in() as slow, signed_in() as quick:
+        await slow.hello()
+        await quick.hello()
+        await settled(alice)
+        slow.full = True
+        for number in range(1, 6):
+            await send(alice, str(number))
+            assert (await quick.frame())["version"] == number
+        assert slow.sent.empty()
+        [mine] = [socket for socket in runtime.registry.sockets() if socket.blocked]
+        assert mine.sent == 1  # the write in flight, and nothing behind it
+        slow.full = False
+        assert (await slow.frame())["version"] == 1
+        sync = await slow.frame()
+        assert (sync["action"], sync["version"]) == ("sync", 5)
+        assert [row["version"] for row in sync["changes"]] == [2, 3, 4, 5]
+        await send(alice, "live again")
+        assert (await slow.frame())["version"] == 6
+
+
+async def test_who_takes_nothing_for_long_is_cut_off(
+    signed_in: SignedIn,
+    runtime: Runtime,
+    settled: Settled,
+    alice: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("routing.live.sockets.DRAIN_LIMIT", 0.05)
+    async with signed_in() as socket:
+        await socket.hello()
+        socket.full = True
+        runtime.registry.offer(alice.pk, version=1, frame=frame(1))
+        await await_for(lambda: socket.is_done)
+        [(code, bye)] = socket.cuts
+        assert code == bye["code"] == 4001
+        assert runtime.registry.users == {}
+
+
+async def test_answers_wait_for_room_and_are_not_left_out(
+    signed_in: SignedIn, runtime: Runtime, alice: Any
+) -> None:
+    async with signed_in() as socket:
+        await socket.hello()
+        socket.full = True
+        runtime.registry.offer(alice.pk, version=1, frame=frame(1))
+        for ref in range(5):
+            socket.say({"action": "ack", "version": 0, "ref": ref})
+        await socket.nothing()
+        socket.full = False
+        frames = await socket.frames(6)
+        assert [one.get("ref") for one in frames] == [None, 0, 1, 2, 3, 4]
+
+
+async def test_goodbye_reaches_every_socket_at_once(
+    signed_in: SignedIn, runtime: Runtime
+) -> None:
+    async with signed_in() as first, signed_in() as second, signed_in() as full:
+        for socket in (first, second, full):
+            await socket.hello()
+        full.full = True
+        runtime.registry.offer(runtime.registry.sockets()[0].key, version=1, frame=frame(1))
+        first.sent.get_nowait()
+        second.sent.get_nowait()
+        runtime.say_goodbye()
+        for socket in (first, second):
+            bye = socket.sent.get_nowait()
+            assert '"code":1012' in bye["text"]
+            assert socket.sent.get_nowait() == {"type": "websocket.close", "code": 1012}
+        assert full.cuts[0][0] == 1012
+        async with signed_in() as late:
+            await late.accepted()
+            assert (await late.closed())[1] == 1012
+
+
+async def test_nothing_is_left_of_a_socket_that_went(
+    signed_in: SignedIn, runtime: Runtime
+) -> None:
+    for _ in range(3):
+        async with signed_in() as socket:
+            await socket.hello()
+    assert runtime.registry.users == {}
+    assert runtime.registry.count == 0
+    assert not runtime.heartbeat._turn_of
+    assert not any(runtime.heartbeat._turns)
+
+
+async def test_a_client_that_is_gone_at_once_leaves_nothing(
+    signed_in: SignedIn, runtime: Runtime
+) -> None:
+    async with signed_in() as socket:
+        await socket.accepted()
+    await await_for(lambda: not runtime.registry.users)
+
+
+class deaf:  # noqa: N801 - reads like a word in a sentence
+    """While this lasts no message reaches the registry."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.listener = runtime.listener
+
+    def __enter__(self) -> None:
+        self.handle = self.listener._handle
+        self.listener._handle = lambda message: None
+
+    def __exit__(self, *exception: object) -> None:
+        # whatever is still on its way belongs to the time of silence
+        listener, handle = self.listener, self.handle
+        import asyncio
+
+        asyncio.get_running_loop().call_later(0.1, setattr, listener, "_handle", handle)

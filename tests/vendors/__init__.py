@@ -1,0 +1,1 @@
+"""Stand-ins for the providers, on this machine: our own for faults, others' for independence."""
