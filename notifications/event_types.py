@@ -126,10 +126,10 @@ def declaration_of(name: str) -> DeclaredType | None:
     return None
 
 
-def find(name: str, *, using: str | None = None) -> EventType:
-    """The declared type of this name. Raises `UnknownEventType`."""
+def find(name: str, *, using: str | None = None, **annotations: Any) -> EventType:
+    """The declared type of this name, annotated as asked. Raises `UnknownEventType`."""
     rows = EventType.objects.using(using or router.db_for_write(EventType)).active()
-    found = rows.filter(name=name).first()
+    found = rows.filter(name=name).annotate(**annotations).first()
     if found is None:
         raise UnknownEventType(f"There is no event type {name!r}.")
     return found

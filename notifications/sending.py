@@ -12,6 +12,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
+from django.db.models import Func, Value
 from django.utils import timezone
 
 from notifications import fanout, inbox
@@ -135,7 +136,7 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
         "url": clean_url(given["url"]),
         "tag": clean_text("tag", given["tag"], limit=MAX_TAG),
     }
-    row = _event_type(type, using)
+    row, event_id = _event_type(type, using)
     data = clean_data(given["data"])
     declared = declaration_of(row.name)
     if declared is not None:
@@ -150,6 +151,7 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
     if expires_at is None and row.lifetime is not None:
         expires_at = at + row.lifetime
     event = Event(
+        pk=event_id,
         type=row,
         data=data,
         priority=clean_priority(given["priority"], row.priority),
@@ -163,8 +165,19 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
     return event
 
 
-def _event_type(name: Any, using: str) -> EventType:
-    return find(clean_text("type", name, limit=100), using=using)
+def _event_type(name: Any, using: str) -> tuple[EventType, int | None]:
+    """The type and, on PostgreSQL, the id that the event will have, by one query.
+
+    The id is drawn before the event is stored, so that a commit whose answer was lost is not
+    repeated under another one.
+    """
+    clean = clean_text("type", name, limit=100)
+    if not Sql(using).postgres:
+        return find(clean, using=using), None
+    sequence = Func(Value(Event._meta.db_table), Value("id"), function="pg_get_serial_sequence")
+    drawn = Func(sequence, function="nextval", output_field=models.BigIntegerField())
+    row = find(clean, using=using, event_id=drawn)
+    return row, row.event_id  # type: ignore[attr-defined]
 
 
 def _author(author: Any, using: str) -> Any:
@@ -211,9 +224,6 @@ def _digest(event: Event, audience: Addressed, links: list[tuple[int, str]]) -> 
 def _short_way(draft: Draft) -> Event:
     """One transaction of event, fan-out and receivers, where the caller has none open."""
     using, event = draft.using, draft.event
-    if Sql(using).postgres:
-        # Drawn before, so that a commit whose answer was lost is not repeated under another id.
-        event.pk = _draw_id(using)
     try:
         keys = draft.audience.first
         if _fits_one_statement(draft):
@@ -253,13 +263,6 @@ def _fits_one_statement(draft: Draft) -> bool:
     # The limit on lock waits travels in the same message, which server-side binding cannot do.
     binding = sql.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding")
     return alone and sql.postgres and not binding and only_push_listens()
-
-
-def _draw_id(using: str) -> int:
-    sql = Sql(using)
-    table = Event._meta.db_table
-    drawn: int = sql.rows("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [table])[0][0]
-    return drawn
 
 
 def _long_way(draft: Draft, *, inline: bool = True) -> Event:

@@ -86,9 +86,7 @@ def test_users_are_ids_and_names(senders: Api, alice: Any, bob: Any, charlie: An
     assert told(answer) == {alice.pk, bob.pk}
 
 
-def test_text_of_digits_is_a_name(
-    senders: Api, alice: Any, make_user: Callable[..., Any]
-) -> None:
+def test_text_of_digits_is_a_name(senders: Api, alice: Any, make_user: Callable[..., Any]) -> None:
     named = make_user(str(alice.pk))
     answer = senders.post("events/", {"type": "post_like", "users": [str(alice.pk)]})
     assert told(answer) == {named.pk}
@@ -101,9 +99,7 @@ def test_duplicates_count_once(senders: Api, alice: Any) -> None:
     assert inbox.summary(alice.pk).total == 1
 
 
-def test_unknown_ids_and_inactive_users_are_left_out(
-    senders: Api, alice: Any, bob: Any
-) -> None:
+def test_unknown_ids_and_inactive_users_are_left_out(senders: Api, alice: Any, bob: Any) -> None:
     bob.is_active = False
     bob.save()
     users = [alice.pk, 999_999, 0, -1, 2**31, 2**63, 10**40, bob.pk, "bob"]
@@ -197,9 +193,7 @@ def test_data_is_any_json(senders: Api, data: Any) -> None:
     assert Event.objects.get().data == data
 
 
-def test_an_expiry_that_has_passed_is_allowed_and_tells_nobody(
-    senders: Api, alice: Any
-) -> None:
+def test_an_expiry_that_has_passed_is_allowed_and_tells_nobody(senders: Api, alice: Any) -> None:
     body = {"type": "post_like", "users": ["alice"], "expires_at": "2001-01-01T00:00:00+02:00"}
     answer = senders.post("events/", body)
     assert answer.status_code == 201 and told(answer) == set()
