@@ -52,7 +52,7 @@ class NotificationSettings(HubSettings):
     tombstones: timedelta = timedelta(days=30)
     #: How long a repeated call with the same idempotency key is recognised.
     idempotency: timedelta = timedelta(days=30)
-    #: "on", "off", or rates such as "user=600/min,token=10/min,send=120/min".
+    #: "on", "off", or rates such as "user=600/min,token=30/min,send=120/min".
     throttles: str = "on"
     #: Bearer tokens of one user; the oldest goes when one more is made.
     tokens_per_user: int = 50

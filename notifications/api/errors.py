@@ -25,7 +25,6 @@ STATUS = {
     "invalid": 400,
     "parse_error": 400,
     "unknown_event_type": 400,
-    "unknown_template": 400,
     "invalid_data": 400,
     "no_audience": 400,
     "invalid_audience": 400,
@@ -81,6 +80,7 @@ class Problem:
 
     @property
     def status(self) -> int:
+        # a team's own kind of HubError is a caller's mistake like the others
         return STATUS.get(self.code, 400)
 
     def body(self) -> dict[str, Any]:

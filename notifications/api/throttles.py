@@ -30,7 +30,7 @@ class Rate(NamedTuple):
     seconds: int
 
 
-DEFAULTS = {"user": Rate(600, 60), "token": Rate(10, 60), "send": Rate(120, 60)}
+DEFAULTS = {"user": Rate(600, 60), "token": Rate(30, 60), "send": Rate(120, 60)}
 
 
 def rates(text: str) -> dict[str, Rate]:
@@ -48,7 +48,7 @@ def rates(text: str) -> dict[str, Rate]:
         match = RATE.fullmatch(part)
         if match is None or match[1] not in DEFAULTS or match[3] not in PERIODS:
             raise ImproperlyConfigured(
-                f"HUB['THROTTLES'] is on, off, or e.g. user=600/min,token=10/min,send=120/min;"
+                f"HUB['THROTTLES'] is on, off, or e.g. user=600/min,token=30/min,send=120/min;"
                 f" it has {part!r}"
             )
         found[match[1]] = Rate(int(match[2]), PERIODS[match[3]])

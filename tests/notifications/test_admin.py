@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import inbox, send_notification, tokens
@@ -63,11 +65,8 @@ def test_every_model_is_there() -> None:
 
 @pytest.mark.parametrize("name", sorted(filter(None, MODELS)))
 def test_a_list_costs_the_same_however_long_it_is(
-    browser: Client, make_user: Callable[..., Any], name: str, django_assert_max_num_queries: Any
+    browser: Client, make_user: Callable[..., Any], name: str
 ) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     costs = []
     for number, label in ((2, "a"), (12, "b")):
         fill(make_user, number, label)

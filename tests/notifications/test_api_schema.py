@@ -54,10 +54,7 @@ def test_every_code_of_the_protocol_has_its_status_and_no_other_is_used() -> Non
     table = PROTOCOL[PROTOCOL.index("| code | status |") :].partition("\n\n")[0]
     rows = re.findall(r"^\| `(\w+)` \| (\d+)? ?\|", table, re.MULTILINE)
     written = {code: int(status) for code, status in rows if status}
-    # templates are the domain's, and cannot be asked for over HTTP
-    assert {
-        code: status for code, status in STATUS.items() if code != "unknown_template"
-    } == written
+    assert written == STATUS
     assert set(DETAILS) <= set(STATUS)
 
 

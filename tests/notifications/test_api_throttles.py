@@ -114,7 +114,7 @@ def test_off_switches_all_of_them_off(alices: Api, anybody: Api, rate: Any) -> N
 
 def test_on_means_the_defaults(anybody: Api, rate: Any) -> None:
     rate("on")
-    assert throttles.rates("on") == {"user": (600, 60), "token": (10, 60), "send": (120, 60)}
+    assert throttles.rates("on") == {"user": (600, 60), "token": (30, 60), "send": (120, 60)}
     for _ in range(10):
         error_of(anybody.post("auth/token/", WRONG), 401)
     error_of(anybody.post("auth/token/", WRONG), 429)

@@ -1,0 +1,963 @@
+// The hub's client: loads, connects, stays equal to the inbox, and shows marks before they are made.
+
+import { Backoff } from './backoff.js';
+import { Replica, reaches, select, withState } from './replica.js';
+import { HubError, Rest } from './rest.js';
+import { SharedLink } from './tabs.js';
+import { Uplink, baseOf, newRef } from './uplink.js';
+
+/** @import { ClientOptions, EventType, Filter, Marked, MarkWhat, Notification, State, Status, Timing } from '../types/index.js' */
+/** @import { Cursor, View } from './replica.js' */
+/** @import { LinkStatus, Listeners, Problem } from './uplink.js' */
+/** @import { Link } from './tabs.js' */
+
+/** @type {Timing} */
+const TIMING = {
+  retryFirst: 1_000,
+  retryLongest: 30_000,
+  connect: 15_000,
+  silence: 45_000, // the hub sends a ping every 30 s
+  answer: 10_000,
+  request: 20_000,
+  poll: 15_000,
+  pollHidden: 60_000,
+  ack: 300,
+  takeOver: 4_000,
+};
+
+const MOST_IDS = 1_000;
+const MOST_PER_PAGE = 200;
+const MOST_SAVED = 60;
+
+/**
+ * Something asked for that the inbox does not show yet. `version` is set once the hub has done it.
+ * @typedef {object} Wish
+ * @property {any} frame
+ * @property {string} at
+ * @property {ReadonlySet<number> | null} ids
+ * @property {number | null} version
+ * @property {number} sentAt 0: not sent
+ * @property {boolean} held
+ * @property {(marked: Marked) => void} resolve
+ * @property {(problem: HubError) => void} reject
+ */
+
+export class HubClient {
+  /** @type {ClientOptions} */
+  #options;
+  #timing;
+  #isVisible;
+  #rest;
+  /** @type {Link | null} */
+  #link = null;
+  #replica = new Replica();
+  #backoff;
+
+  #running = false;
+  /** Counts starts from scratch. */
+  #life = 0;
+  /** Whose inbox this is, as far as a page can know. */
+  #identity = '';
+  #loaded = false;
+  /** The list is being loaded anew; live frames are dropped. */
+  #reloading = false;
+  /** @type {string | null} */
+  #pageKey = null;
+  /** @type {Problem | null} */
+  #problem = null;
+  #online = true;
+  /** @type {View} */
+  #view;
+
+  /** The session of the link that this client is in step with. */
+  #session = '';
+  #linkEpoch = /** @type {string | null} */ (null);
+  /** A sync that is not answered yet, and from where it was asked. @type {{ ref: string, cursor: Cursor } | null} */
+  #asked = null;
+  #acked = 0;
+
+  /** @type {Map<string, Wish>} */
+  #wishes = new Map();
+  /** Rows with wishes applied; thrown away when these change. @type {WeakMap<Notification, Notification>} */
+  #wished = new WeakMap();
+
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  /** @type {Set<(notification: Notification) => void>} */
+  #arrivalListeners = new Set();
+  /** @type {State | null} */
+  #state = null;
+  #telling = false;
+  /** @type {Record<string, ReturnType<typeof setTimeout>>} */
+  #timers = {};
+  /** @type {(() => void)[]} */
+  #unlisten = [];
+  /** @type {Promise<(EventType & { critical: boolean })[]> | null} */
+  #types = null;
+
+  /** @param {ClientOptions} [options] */
+  constructor(options = {}) {
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+    this.#isVisible =
+      options.isVisible ??
+      (() => typeof document !== 'undefined' && document.visibilityState === 'visible');
+    const { retryFirst, retryLongest } = this.#timing;
+    this.#backoff = new Backoff({ first: retryFirst, longest: retryLongest });
+    this.#view = viewOf(options.filter ?? {});
+    this.#rest = new Rest({
+      apiUrl: this.#urls().api,
+      fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
+      token: asFunction(options.token),
+      csrf: () => this.#csrf(),
+      credentials: options.token ? 'omit' : this.#isForeign() ? 'include' : 'same-origin',
+      timeout: this.#timing.request,
+    });
+  }
+
+  // For whoever uses it
+
+  start = () => {
+    if (this.#running) return;
+    this.#running = true;
+    this.#listenToPage();
+    this.#begin();
+  };
+
+  stop = () => {
+    if (!this.#running) return;
+    this.#running = false;
+    this.#life += 1;
+    for (const unlisten of this.#unlisten.splice(0)) unlisten();
+    for (const name of Object.keys(this.#timers)) this.#cancel(name);
+    this.#link?.close();
+    this.#link = null;
+    this.#rest.cancel();
+    this.#session = '';
+    this.#resumeLater();
+    this.#reloading = false;
+    for (const wish of [...this.#wishes.values()]) {
+      this.#settle(wish, new HubError({ code: 'cancelled', detail: 'The client was stopped.' }));
+    }
+    this.#changed();
+  };
+
+  retry = () => {
+    if (!this.#running) return this.start();
+    this.#problem = null;
+    if (!this.#link || this.#link.status.phase === 'ended') this.#begin();
+    else this.#link?.nudge('retry');
+    this.#changed();
+  };
+
+  /** @param {() => void} listener */
+  subscribe = (listener) => {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  };
+
+  /** @param {(notification: Notification) => void} listener */
+  onArrival = (listener) => {
+    this.#arrivalListeners.add(listener);
+    return () => void this.#arrivalListeners.delete(listener);
+  };
+
+  getState = () => {
+    this.#state ??= this.#snapshot();
+    return this.#state;
+  };
+
+  /** @param {MarkWhat} what */
+  mark = ({ state, ids, upTo, type }) => {
+    if ((ids === undefined) === (upTo === undefined)) throw new TypeError('either ids or upTo');
+    if (ids) return this.#wish({ action: 'mark', state, ids: checked(ids) });
+    return this.#wish({ action: 'mark', state, up_to: upTo, ...(type ? { type } : {}) });
+  };
+
+  /**
+   * @param {import('../types/index.js').MarkState} state
+   * @param {{ type?: string }} [options]
+   */
+  markAll = (state, { type = '' } = {}) => {
+    const upTo = this.#replica.cursor?.version ?? 0;
+    return this.mark({ state, upTo, ...(type ? { type } : {}) });
+  };
+
+  /**
+   * @param {readonly number[]} ids
+   * @param {{ hold?: number, signal?: AbortSignal }} [options]
+   */
+  delete = (ids, { hold = 0, signal } = {}) =>
+    this.#wish({ action: 'delete', ids: checked(ids) }, hold, signal);
+
+  loadMore = async () => {
+    const view = this.#view;
+    const before = this.#replica.horizon(view);
+    if (!this.#replica.cursor || before === 0 || this.#pageKey === keyOf(view, before)) return;
+    const key = (this.#pageKey = keyOf(view, before));
+    const request = this.#replica.begin();
+    this.#changed();
+    try {
+      const list = await this.#list(view, before);
+      const fits = this.#replica.merge(list, view, request);
+      // Another history: what is here is not worth adding to.
+      if (!fits && list.epoch !== this.#replica.cursor?.epoch) void this.#reload(0);
+      this.#problem = null;
+    } catch (problem) {
+      this.#note(problem);
+      throw problem;
+    } finally {
+      this.#replica.end(request);
+      if (this.#pageKey === key) this.#pageKey = null;
+      this.#changed();
+    }
+  };
+
+  /** @param {Filter} filter */
+  setFilter = (filter) => {
+    const view = viewOf(filter);
+    if (view.state === this.#view.state && view.type === this.#view.type) return;
+    this.#view = view;
+    this.#changed();
+    // What is here already may do for a start; less than half a page does not.
+    const shown = this.getState().items.length;
+    if (this.#loaded && shown * 2 < this.#pageSize()) this.loadMore().catch(() => {});
+  };
+
+  /** @returns {Promise<(EventType & { critical: boolean })[]>} */
+  eventTypes = () => {
+    this.#types ??= this.#rest
+      .get('event-types/')
+      .then(({ data }) => data)
+      .catch((problem) => {
+        this.#types = null;
+        throw problem;
+      });
+    return this.#types;
+  };
+
+  // Beginning
+
+  /** From what was kept, or from nothing. */
+  #begin() {
+    const life = (this.#life += 1);
+    const identity = this.#who();
+    const isOther = this.#identity !== '' && this.#identity !== identity;
+    this.#identity = identity;
+    this.#link?.close();
+    this.#link = null;
+    this.#session = '';
+    this.#reloading = false;
+    this.#problem = null;
+    if (isOther) this.#forget();
+    else this.#resumeLater();
+    if (!this.#replica.cursor) this.#restore();
+    this.#loaded = this.#replica.cursor !== null;
+    this.#changed();
+    if (this.#loaded) this.#connect();
+    else void this.#load(life);
+  }
+
+  /** Somebody else has signed in: nothing of the one before is shown. */
+  #forget() {
+    this.#replica = new Replica();
+    this.#loaded = false;
+    this.#asked = null;
+    this.#acked = 0;
+    this.#types = null;
+    for (const wish of [...this.#wishes.values()]) {
+      this.#settle(wish, new HubError({ code: 'cancelled', detail: 'Somebody else signed in.' }));
+    }
+  }
+
+  /** Position first, for the badge; then the list. @param {number} life */
+  async #load(life) {
+    while (life === this.#life) {
+      try {
+        const { data: position } = await this.#rest.get('notifications/summary/');
+        if (life !== this.#life) return;
+        this.#replica.counters = { unread: position.unread, unseen: position.unseen };
+        this.#changed();
+        const view = this.#view;
+        const list = await this.#list(view, Infinity);
+        if (life !== this.#life) return;
+        this.#replica.replace(list, view);
+        this.#loaded = true;
+        this.#problem = null;
+        this.#backoff.reset();
+        this.#changed();
+        return this.#connect();
+      } catch (problem) {
+        if (life !== this.#life) return;
+        this.#note(problem);
+        if (!(problem instanceof HubError) || !problem.passing) return;
+        await this.#pause('load', this.#backoff.next(problem.retryAfter));
+      }
+    }
+  }
+
+  #connect() {
+    const share = this.#sharing();
+    this.#link?.close();
+    /** @param {Listeners} listeners */
+    const uplink = (listeners) =>
+      new Uplink({
+        ...listeners,
+        socketUrl: this.#urls().socket,
+        WebSocket: this.#options.WebSocket ?? globalThis.WebSocket,
+        rest: this.#rest,
+        ticket: this.#ticket(),
+        cursor: () => this.#resumeFrom(),
+        isVisible: this.#isVisible,
+        timing: this.#timing,
+      });
+    const listeners = {
+      /** @param {any} frame @param {number} since */
+      onFrame: (frame, since) => this.#hear(frame, since),
+      /** @param {LinkStatus} status */
+      onStatus: (status) => this.#follow(status),
+    };
+    this.#link = share
+      ? new SharedLink({
+          ...share,
+          ...listeners,
+          uplink,
+          isVisible: this.#isVisible,
+          takeOver: this.#timing.takeOver,
+        })
+      : uplink(listeners);
+    this.#link.open();
+  }
+
+  // What the link says
+
+  /** @param {LinkStatus} status */
+  #follow(status) {
+    const { phase, session, resumed, epoch } = status;
+    if (phase === 'open' || phase === 'polling') {
+      if (session !== this.#session) this.#join(session, resumed, epoch);
+    } else if (this.#session) {
+      this.#session = '';
+      this.#resumeLater();
+    }
+    // The session has ended, or another one has begun in another tab.
+    if (phase !== 'open' && phase !== 'polling' && this.#who() !== this.#identity) {
+      setTimeout(() => this.#running && this.#begin());
+    }
+    this.#changed();
+  }
+
+  /**
+   * @param {string} session
+   * @param {number | null} resumed
+   * @param {string | null} epoch
+   */
+  #join(session, resumed, epoch) {
+    this.#resumeLater();
+    this.#session = session;
+    this.#linkEpoch = epoch;
+    this.#acked = 0;
+    const { cursor } = this.#replica;
+    if (cursor && !this.#reloading) {
+      // The link's own sync does, unless it begins too late for this tab.
+      if (resumed !== null && epoch === cursor.epoch && resumed <= baseOf(cursor)) {
+        this.#expect({ ref: '', cursor });
+      } else {
+        this.#ask();
+      }
+    }
+    for (const wish of this.#wishes.values()) if (wish.version === null) this.#send(wish);
+  }
+
+  /** The connection has broken: what it did not finish is read again from where it began. */
+  #resumeLater() {
+    if (this.#asked && this.#replica.cursor) this.#replica.cursor = this.#asked.cursor;
+    this.#asked = null;
+    this.#cancel('asked');
+  }
+
+  #resumeFrom() {
+    return this.#asked?.cursor ?? this.#replica.cursor;
+  }
+
+  #ask() {
+    const { cursor } = this.#replica;
+    if (this.#asked || !cursor || !this.#session) return;
+    const ref = newRef('sync');
+    this.#expect({ ref, cursor });
+    const since = cursor.page ?? cursor.version;
+    this.#link?.send({ action: 'sync', since, ref }, baseOf(cursor));
+  }
+
+  /** @param {{ ref: string, cursor: Cursor }} asked */
+  #expect(asked) {
+    this.#asked = asked;
+    this.#after('asked', this.#timing.answer * 2, () => {
+      if (this.#asked === asked) this.#link?.restart();
+    });
+  }
+
+  #answered() {
+    this.#asked = null;
+    this.#cancel('asked');
+  }
+
+  /**
+   * @param {any} frame
+   * @param {number} since
+   */
+  #hear(frame, since) {
+    switch (frame.action) {
+      case 'new':
+      case 'marked':
+      case 'deleted':
+      case 'sync':
+        // A socket stays in one epoch; a poll names its own each time.
+        if (frame.epoch && this.#link?.status.phase === 'open') this.#linkEpoch = frame.epoch;
+        return this.#apply(frame, since);
+      case 'reset':
+        this.#answered();
+        return void this.#reload(frame.retry_after ?? 1);
+      case 'done':
+        return this.#done(frame);
+      case 'error':
+        return this.#refused(frame);
+    }
+  }
+
+  /**
+   * @param {any} frame
+   * @param {number} since
+   */
+  #apply(frame, since) {
+    if (this.#reloading) return;
+    const asked = this.#asked !== null;
+    const outcome = this.#replica.apply(frame, { since, asked });
+    if (outcome === 'reset') return void this.#reload(Math.random());
+    if (outcome === 'gap') this.#ask();
+    if (frame.action === 'sync' && !frame.more && this.#asked?.ref === '') this.#answered();
+    this.#moved();
+    for (const row of this.#replica.arrivals) {
+      for (const listener of this.#arrivalListeners) listener(row);
+    }
+    this.#changed();
+  }
+
+  /** @param {any} frame */
+  #done(frame) {
+    if (frame.ref === this.#asked?.ref) {
+      this.#answered();
+      return this.#moved();
+    }
+    if (typeof frame.ref === 'string' && frame.ref.startsWith('pong.')) {
+      // Everything up to here was sent before this: what is missing got lost.
+      if (frame.version > (this.#replica.cursor?.version ?? Infinity)) this.#ask();
+      return;
+    }
+    const wish = this.#wishes.get(frame.ref);
+    if (!wish || wish.version !== null) return;
+    wish.version = frame.changed === 0 ? 0 : frame.version;
+    wish.resolve({ changed: frame.changed, version: frame.version });
+    this.#moved();
+  }
+
+  /** @param {any} frame */
+  #refused({ ref, code, detail }) {
+    if (ref === undefined) return;
+    if (ref === this.#asked?.ref) {
+      this.#resumeLater();
+      return this.#after('ask', this.#timing.retryFirst * (1 + Math.random()), () => this.#ask());
+    }
+    const wish = this.#wishes.get(ref);
+    if (wish && wish.version === null) this.#settle(wish, new HubError({ code, detail }));
+  }
+
+  /** Section 7.3 of the protocol. @param {number} retryAfter seconds */
+  async #reload(retryAfter) {
+    if (this.#reloading) return;
+    const life = this.#life;
+    this.#reloading = true;
+    this.#answered();
+    const isCurrent = () => life === this.#life && this.#reloading;
+    await this.#pause('load', retryAfter * 1000);
+    while (isCurrent()) {
+      if (this.#who() !== this.#identity) return this.#begin();
+      try {
+        const view = this.#view;
+        const list = await this.#list(view, Infinity);
+        if (!isCurrent()) return;
+        this.#reloading = false;
+        this.#replica.replace(list, view);
+        this.#problem = null;
+        this.#backoff.reset();
+        for (const wish of [...this.#wishes.values()]) {
+          if (wish.version !== null) this.#settle(wish);
+        }
+        this.#changed();
+        if (this.#linkEpoch !== null && this.#linkEpoch !== list.epoch) this.#link?.restart();
+        else this.#ask();
+      } catch (problem) {
+        if (!isCurrent()) return;
+        this.#note(problem);
+        if (!(problem instanceof HubError) || !problem.passing) {
+          this.#link?.close();
+          this.#link = null;
+          this.#reloading = false;
+          return this.#changed();
+        }
+        await this.#pause('load', this.#backoff.next(problem.retryAfter));
+      }
+    }
+  }
+
+  /** The cursor may have moved. */
+  #moved() {
+    const version = this.#replica.cursor?.version ?? 0;
+    for (const wish of [...this.#wishes.values()]) {
+      if (wish.version !== null && wish.version <= version) this.#settle(wish);
+    }
+    if (version > this.#acked) this.#ackSoon();
+  }
+
+  #ackSoon() {
+    if (this.#timers.ack || !this.#isVisible()) return;
+    this.#after('ack', this.#timing.ack, () => {
+      const { cursor } = this.#replica;
+      const isInStep = this.#session !== '' && !this.#asked && !this.#reloading;
+      if (!cursor || !isInStep || !this.#isVisible() || cursor.version <= this.#acked) return;
+      this.#acked = cursor.version;
+      this.#link?.send({ action: 'ack', version: cursor.version });
+    });
+  }
+
+  // Wishes: marks and deletions, shown before they are made
+
+  /**
+   * @param {any} frame
+   * @param {number} [hold]
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Marked>}
+   */
+  #wish(frame, hold = 0, signal) {
+    const ref = newRef('wish');
+    return new Promise((resolve, reject) => {
+      /** @type {Wish} */
+      const wish = {
+        frame: { ...frame, ref },
+        at: new Date().toISOString(),
+        ids: frame.ids ? new Set(frame.ids) : null,
+        version: null,
+        sentAt: 0,
+        held: hold > 0,
+        resolve,
+        reject,
+      };
+      this.#wishes.set(ref, wish);
+      this.#wished = new WeakMap();
+      if (hold > 0) {
+        setTimeout(() => this.#letGo(wish), hold);
+        signal?.addEventListener('abort', () => {
+          if (!wish.held) return;
+          this.#settle(wish, new HubError({ code: 'cancelled', detail: 'Called off.' }));
+        });
+      } else {
+        this.#send(wish);
+      }
+      this.#changed();
+    });
+  }
+
+  /** @param {Wish} wish */
+  #letGo(wish) {
+    if (!wish.held) return;
+    wish.held = false;
+    if (this.#wishes.has(wish.frame.ref)) this.#send(wish);
+  }
+
+  /** @param {Wish} wish */
+  #send(wish) {
+    if (wish.held || !this.#link || !this.#session) return;
+    if (!this.#link.send(wish.frame)) return;
+    wish.sentAt = Date.now();
+    this.#watchWishes();
+  }
+
+  /** What stays without an answer is sent again: to mark or delete twice alters nothing. */
+  #watchWishes() {
+    if (this.#timers.wishes) return;
+    this.#after('wishes', this.#timing.answer, () => {
+      const waiting = [...this.#wishes.values()].filter((wish) => wish.version === null);
+      for (const wish of waiting) {
+        if (wish.sentAt && Date.now() - wish.sentAt >= this.#timing.answer) this.#send(wish);
+      }
+      if (waiting.some((wish) => wish.sentAt > 0)) this.#watchWishes();
+    });
+  }
+
+  /**
+   * @param {Wish} wish
+   * @param {HubError} [problem]
+   */
+  #settle(wish, problem) {
+    wish.held = false;
+    this.#wishes.delete(wish.frame.ref);
+    this.#wished = new WeakMap();
+    if (problem) wish.reject(problem);
+    this.#changed();
+  }
+
+  /**
+   * The row as it will be; null if it will be gone.
+   * @param {Notification} row
+   * @returns {Notification | null}
+   */
+  #foresee = (row) => {
+    if (this.#wishes.size === 0) return row;
+    let seen = this.#wished.get(row);
+    if (seen) return seen === GONE ? null : seen;
+    seen = row;
+    for (const { frame, at, ids } of this.#wishes.values()) {
+      if (!(ids ? ids.has(row.id) : reaches(frame, seen))) continue;
+      if (frame.action === 'delete') {
+        seen = GONE;
+        break;
+      }
+      seen = withState(seen, frame.state, at);
+    }
+    this.#wished.set(row, seen);
+    return seen === GONE ? null : seen;
+  };
+
+  /** The hub's counters, and what the wishes will make of them. */
+  #counters() {
+    let { unread, unseen } = this.#replica.counters;
+    if (this.#wishes.size === 0) return { unread, unseen };
+    for (const row of this.#replica.rows.values()) {
+      const seen = this.#foresee(row);
+      if (seen === row) continue;
+      unread += Number(isUnread(seen)) - Number(isUnread(row));
+      unseen += Number(isUnseen(seen)) - Number(isUnseen(row));
+    }
+    // A mark of everything also means what was never loaded.
+    const version = this.#replica.cursor?.version ?? 0;
+    for (const { frame } of this.#wishes.values()) {
+      if (frame.up_to === undefined || frame.type || frame.up_to < version) continue;
+      if (frame.state === 'read' || frame.state === 'archived') unread = 0;
+      if (frame.state !== 'unread' && frame.state !== 'unarchived') unseen = 0;
+    }
+    return { unread: Math.max(0, unread), unseen: Math.max(0, unseen) };
+  }
+
+  // The snapshot
+
+  /** @returns {State} */
+  #snapshot() {
+    const { cursor } = this.#replica;
+    const before = this.#state ?? this.#last;
+    const items = [...select(this.#replica, this.#view, this.#foresee)];
+    const same =
+      before.items.length === items.length && items.every((row, i) => row === before.items[i]);
+    const horizon = this.#replica.horizon(this.#view);
+    const position = cursor && { epoch: cursor.epoch, version: cursor.version };
+    return (this.#last = Object.freeze({
+      status: this.#status(),
+      error: this.#problem ?? this.#link?.status.error ?? null,
+      ...this.#counters(),
+      items: same ? before.items : Object.freeze(items),
+      filter: this.#view,
+      loaded: this.#loaded && horizon !== Infinity,
+      loading: this.#pageKey !== null,
+      hasMore: this.#loaded && horizon !== 0,
+      position,
+    }));
+  }
+
+  /** @type {State} */
+  #last = Object.freeze({
+    status: 'idle',
+    error: null,
+    unread: 0,
+    unseen: 0,
+    items: [],
+    filter: viewOf({}),
+    loaded: false,
+    loading: false,
+    hasMore: false,
+    position: null,
+  });
+
+  /** @returns {Status} */
+  #status() {
+    if (!this.#running) return 'idle';
+    const phase = this.#link?.status.phase;
+    if (phase === 'ended') return 'ended';
+    if (this.#problem && !this.#link && !PASSING.has(this.#problem.code)) return 'ended';
+    if (this.#session && phase === 'open') return 'live';
+    if (this.#session && phase === 'polling') return 'polling';
+    if (!this.#online) return 'offline';
+    if (!this.#problem && (!this.#loaded || this.#isFirst)) return 'starting';
+    return 'reconnecting';
+  }
+
+  /** True until the first connect has ended, well or not. */
+  get #isFirst() {
+    const { phase, session } = this.#link?.status ?? { phase: 'connecting', session: '' };
+    return phase === 'connecting' && session === '';
+  }
+
+  #changed() {
+    this.#state = null;
+    if (this.#telling) return;
+    this.#telling = true;
+    queueMicrotask(() => {
+      this.#telling = false;
+      for (const listener of [...this.#listeners]) listener();
+    });
+  }
+
+  /** @param {unknown} problem */
+  #note(problem) {
+    if (!(problem instanceof HubError)) throw problem;
+    this.#problem = { code: problem.code, detail: problem.detail };
+    this.#changed();
+  }
+
+  // Lists
+
+  #pageSize() {
+    return Math.min(this.#options.pageSize ?? 30, MOST_PER_PAGE);
+  }
+
+  /**
+   * @param {View} view
+   * @param {number} before an id; Infinity for the first page
+   */
+  async #list({ state, type }, before) {
+    const query = new URLSearchParams({ limit: String(this.#pageSize()) });
+    if (before !== Infinity) query.set('before', String(before));
+    if (state === 'unread') query.set('read', 'false');
+    if (state === 'archived') query.set('state', 'archived');
+    if (type) query.set('type', type);
+    return (await this.#rest.get(`notifications/?${query}`)).data;
+  }
+
+  // The page around it
+
+  #listenToPage() {
+    if (typeof window === 'undefined' || typeof document === 'undefined') return;
+    /** @param {EventTarget} target @param {string} type @param {(event: any) => void} listener */
+    const on = (target, type, listener) => {
+      target.addEventListener(type, listener);
+      this.#unlisten.push(() => target.removeEventListener(type, listener));
+    };
+    on(document, 'visibilitychange', () => {
+      if (!this.#isVisible()) return this.#save();
+      if (this.#who() !== this.#identity) return this.#begin();
+      this.#link?.nudge('visible');
+      this.#moved();
+    });
+    on(window, 'online', () => {
+      this.#online = true;
+      this.#hurry('load');
+      this.#link?.nudge('online');
+      this.#changed();
+    });
+    on(window, 'offline', () => {
+      this.#online = false;
+      this.#link?.nudge('offline');
+      this.#changed();
+    });
+    on(window, 'pagehide', () => {
+      for (const wish of this.#wishes.values()) this.#letGo(wish);
+      this.#save();
+      // A page that keeps a socket cannot be kept itself, and another tab shall lead at once.
+      this.#link?.close();
+      this.#session = '';
+      this.#resumeLater();
+    });
+    on(window, 'pageshow', (event) => {
+      if (event.persisted) this.#begin();
+    });
+  }
+
+  #storageKey() {
+    return `django-notification-hub ${this.#urls().api}`;
+  }
+
+  #save() {
+    const { storage } = this.#options;
+    const saved = storage && this.#identity ? this.#replica.save(MOST_SAVED) : null;
+    if (!storage || !saved) return;
+    try {
+      const text = JSON.stringify({ who: this.#identity, saved });
+      storage.setItem(this.#storageKey(), text);
+    } catch {
+      // Full, or forbidden: the next page loads the list.
+    }
+  }
+
+  #restore() {
+    const { storage } = this.#options;
+    if (!storage || this.#view.state === 'archived') return;
+    try {
+      const { who, saved } = JSON.parse(storage.getItem(this.#storageKey()) ?? '{}');
+      if (saved && who === this.#identity && who !== '') this.#replica.restore(saved);
+      else storage.removeItem(this.#storageKey());
+    } catch {
+      // Not ours, or spoilt.
+    }
+  }
+
+  #urls() {
+    const here = typeof location === 'undefined' ? undefined : location.href;
+    const { baseUrl = '/', apiUrl, socketUrl } = this.#options;
+    const base = new URL(baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`, here);
+    const api = new URL(apiUrl ?? 'api/', base);
+    const socket = new URL(socketUrl ?? 'ws/notifications', base);
+    socket.protocol = socket.protocol.replace('http', 'ws');
+    return { api: api.href.replace(/\/?$/, '/'), socket: socket.href };
+  }
+
+  #isForeign() {
+    return typeof location !== 'undefined' && new URL(this.#urls().api).origin !== location.origin;
+  }
+
+  #csrf() {
+    const { csrfToken, csrfCookie = 'csrftoken' } = this.#options;
+    if (csrfToken) return csrfToken;
+    if (typeof document === 'undefined') return '';
+    for (const pair of document.cookie.split('; ')) {
+      const [name, ...value] = pair.split('=');
+      if (name === csrfCookie) return decodeURIComponent(value.join('='));
+    }
+    return '';
+  }
+
+  /** Changes when somebody else signs in; empty if the page cannot know. */
+  #who() {
+    const { user = '', token, csrfToken } = this.#options;
+    const secret = typeof token === 'string' ? token : token || csrfToken ? '' : this.#csrf();
+    return user || secret ? `${user}.${digest(secret)}` : '';
+  }
+
+  #ticket() {
+    const { ticket, token } = this.#options;
+    if (typeof ticket === 'function') return ticket;
+    if (!ticket && !token) return null;
+    return async () => /** @type {string} */ ((await this.#rest.post('ws-ticket/')).data.ticket);
+  }
+
+  #sharing() {
+    const { share = typeof document !== 'undefined' } = this.#options;
+    const locks = this.#options.locks ?? globalThis.navigator?.locks;
+    const BroadcastChannel = this.#options.BroadcastChannel ?? globalThis.BroadcastChannel;
+    // Without knowing whose tabs they are, one user's frames could reach another's tab.
+    if (!share || !locks || !BroadcastChannel || this.#options.locks === null) return null;
+    if (!this.#identity) return null;
+    const name = `django-notification-hub ${this.#urls().socket} ${this.#identity}`;
+    return { name, locks, BroadcastChannel };
+  }
+
+  // Timers
+
+  /**
+   * @param {string} name
+   * @param {number} wait
+   * @param {() => void} then
+   */
+  #after(name, wait, then) {
+    this.#cancel(name);
+    this.#timers[name] = setTimeout(() => {
+      delete this.#timers[name];
+      then();
+    }, wait);
+  }
+
+  /** @param {string} name */
+  #cancel(name) {
+    clearTimeout(this.#timers[name]);
+    delete this.#timers[name];
+  }
+
+  /** @type {Map<string, () => void>} */
+  #pauses = new Map();
+
+  /**
+   * @param {string} name
+   * @param {number} wait
+   * @returns {Promise<void>}
+   */
+  #pause(name, wait) {
+    return new Promise((resolve) => {
+      this.#pauses.set(name, resolve);
+      this.#after(name, wait, resolve);
+    });
+  }
+
+  /** @param {string} name */
+  #hurry(name) {
+    if (!this.#timers[name]) return;
+    this.#cancel(name);
+    this.#pauses.get(name)?.();
+  }
+}
+
+const PASSING = new Set(['network', 'timeout', 'throttled', 'server_error', 'unavailable']);
+
+/** Stands for a row that will be deleted. */
+const GONE = /** @type {Notification} */ (/** @type {unknown} */ ({}));
+
+/**
+ * @param {Filter} filter
+ * @returns {View}
+ */
+function viewOf({ state = 'inbox', type = '' }) {
+  return Object.freeze({ state, type });
+}
+
+/**
+ * @param {View} view
+ * @param {number} before
+ */
+function keyOf({ state, type }, before) {
+  return `${state}:${type}:${before}`;
+}
+
+/** @param {readonly number[]} ids */
+function checked(ids) {
+  if (ids.length > MOST_IDS) throw new RangeError(`at most ${MOST_IDS} ids at once`);
+  return [...ids];
+}
+
+/** @param {Notification | null} row */
+function isUnread(row) {
+  return row !== null && !row.read_at && !row.archived_at && !row.expired_at;
+}
+
+/** @param {Notification | null} row */
+function isUnseen(row) {
+  return row !== null && !row.seen_at && !row.archived_at && !row.expired_at;
+}
+
+/** @param {ClientOptions['token']} token */
+function asFunction(token) {
+  if (token === undefined) return null;
+  return typeof token === 'function' ? token : () => token;
+}
+
+/**
+ * A short name for a secret, of which nothing can be read back (53 bits of cyrb53).
+ * @param {string} text
+ */
+function digest(text) {
+  let a = 0xdeadbeef;
+  let b = 0x41c6ce57;
+  for (const character of text) {
+    const code = character.codePointAt(0) ?? 0;
+    a = Math.imul(a ^ code, 2654435761);
+    b = Math.imul(b ^ code, 1597334677);
+  }
+  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
+  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
+  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36);
+}
