@@ -7,7 +7,7 @@ rate. A cache that does not answer throttles nobody.
 import hashlib
 import logging
 import re
-import time
+from time import time
 from typing import Any, NamedTuple
 
 from django.core.cache import cache
@@ -73,7 +73,7 @@ class Throttle(BaseThrottle):
         ident = self.ident(request)
         if ident is None:
             return True
-        now = time.time()
+        now = time()
         window = int(now // rate.seconds)
         # hashed: whatever a client calls itself is a good key, and no cache shows names
         name = hashlib.sha256(str(ident).encode()).hexdigest()[:32]

@@ -77,7 +77,7 @@ def test_a_repeat_under_a_key_prints_the_same_id(alice: Any) -> None:
     arguments = ("post_like", "--user=alice", "--idempotency-key=k")
     assert run("send_notification", *arguments) == run("send_notification", *arguments)
     assert Event.objects.count() == 1
-    with pytest.raises(CommandError, match="^idempotency_conflict: "):
+    with pytest.raises(CommandError, match=r"^idempotency_conflict: "):
         run("send_notification", *arguments, "--title=other")
 
 
@@ -143,7 +143,7 @@ def test_an_unknown_name_deep_in_a_large_file_stores_nothing(
 ) -> None:
     file = tmp_path / "names"
     file.write_text("\n".join([*crowd(1_100), "nobody"]), encoding="utf-8")
-    with pytest.raises(CommandError, match="^unknown_user: .*'nobody'"):
+    with pytest.raises(CommandError, match=r"^unknown_user: .*'nobody'"):
         run("send_notification", "post_like", f"--users-file={file}")
     assert not Event.objects.exists() and not Audience.objects.exists()
 

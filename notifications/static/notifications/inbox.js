@@ -109,14 +109,14 @@ export class NotificationInbox extends HTMLElement {
     // The top layer: no ancestor can clip it or lie above it.
     if (typeof panel.showPopover === 'function') panel.showPopover();
     bell.setAttribute('aria-expanded', 'true');
-    this.#place();
+    this.#position();
     this.#fill();
     panel.focus({ preventScroll: true });
     /** @param {Event} event */
     const outside = (event) => {
       if (!event.composedPath().includes(this)) this.hide();
     };
-    const place = () => this.#place();
+    const place = () => this.#position();
     document.addEventListener('pointerdown', outside, true);
     window.addEventListener('resize', place);
     window.addEventListener('scroll', place, { capture: true, passive: true });
@@ -248,7 +248,8 @@ export class NotificationInbox extends HTMLElement {
       scroller: parts.scroller,
       list: parts.list,
       create: (row) => this.#create(row),
-      update: (element, row, index) => this.#update(element, row, index),
+      update: (element, row) => this.#update(element, row),
+      place: (element, index) => this.#place(element, index),
       estimate: 92,
     });
     this.#listen(parts);
@@ -303,14 +304,14 @@ export class NotificationInbox extends HTMLElement {
     });
     let width = 0;
     new ResizeObserver(([{ contentRect }]) => {
-      if (contentRect.width !== width) this.#virtual?.forget();
+      if (contentRect.width !== width) this.#virtual?.remeasure();
       else this.#virtual?.render();
       width = contentRect.width;
     }).observe(scroller);
   }
 
   /** Next to the bell, towards where there is more room. */
-  #place() {
+  #position() {
     if (!this.#parts || !this.#open) return;
     const { bell, panel } = this.#parts;
     const from = bell.getBoundingClientRect();
@@ -458,14 +459,18 @@ export class NotificationInbox extends HTMLElement {
     return item;
   }
 
-  /** @param {HTMLElement} item @param {Notification} row @param {number} index */
-  #update(item, row, index) {
+  /** @param {HTMLElement} item @param {Notification} row */
+  #update(item, row) {
     updateItem(item, row, this.#words);
     item.classList.toggle('expanded', this.#expanded.has(row.id));
+    makeReachable(item, row.id === this.#active);
+  }
+
+  /** @param {HTMLElement} item @param {number} index */
+  #place(item, index) {
     item.setAttribute('aria-posinset', String(index + 1));
     const whole = this.#state?.hasMore ? -1 : (this.#state?.items.length ?? -1);
     item.setAttribute('aria-setsize', String(whole));
-    makeReachable(item, row.id === this.#active);
   }
 
   /** Times go on. */

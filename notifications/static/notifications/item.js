@@ -79,13 +79,13 @@ function setButton(item, act, picture, text) {
 export function labelItem(item, row, words) {
   const { timestamp, type, priority, title } = row.event;
   const at = new Date(timestamp);
-  const time = h('time', { datetime: timestamp, title: words.date(at) }, words.ago(at));
+  const time = h('time', { datetime: timestamp, title: words.date(at), dir: 'auto' }, words.ago(at));
   /** @type {(string | Node)[]} */
   const parts = [];
   if (!row.read_at) parts.push(h('span', { class: 'hidden' }, `${words.say('is_unread')}, `));
   if (priority === 'high') parts.push(h('span', { class: 'high' }, words.say('high')), ' · ');
   parts.push(time);
-  if (title) parts.push(' · ', type.title);
+  if (title) parts.push(' · ', h('bdi', {}, type.title));
   item.querySelector('.meta')?.replaceChildren(...parts);
 }
 

@@ -236,6 +236,7 @@ button:disabled { cursor: default; }
   text-transform: uppercase;
   user-select: none;
 }
+.name, .message { text-align: match-parent; }
 .name { display: block; color: var(--_text); font-weight: 500; text-decoration: none; }
 .item.unread .name { font-weight: 650; }
 a.name:hover { text-decoration: underline; text-underline-offset: 2px; }
@@ -284,7 +285,7 @@ a.name:hover { text-decoration: underline; text-underline-offset: 2px; }
     background: var(--_background);
     box-shadow: 0 2px 8px rgb(16 20 40 / 10%);
   }
-  .item:not(:hover):not(:focus-within) .actions { opacity: 0; }
+  .item:not(:hover, :focus-visible, :has(:focus-visible)) .actions { opacity: 0; }
 }
 @media (hover: none) {
   .foot { margin-block-start: 0; }

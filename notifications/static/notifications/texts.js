@@ -64,7 +64,7 @@ export class Words {
   constructor(texts, locale) {
     this.#texts = /** @type {Record<string, string | undefined>} */ ({ ...TEXTS, ...texts });
     this.#plural = withLocale(Intl.PluralRules, locale, {});
-    this.#ago = withLocale(Intl.RelativeTimeFormat, locale, { numeric: 'auto', style: 'short' });
+    this.#ago = withLocale(Intl.RelativeTimeFormat, locale, { numeric: 'auto', style: 'narrow' });
     /** @type {Intl.DateTimeFormatOptions} */
     const full = { dateStyle: 'long', timeStyle: 'short' };
     this.#date = withLocale(Intl.DateTimeFormat, locale, full);
