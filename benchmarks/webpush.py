@@ -5,7 +5,8 @@
 Ours is `WebPushBackend`: render, encrypt, sign, post, read the answer. The peers:
 django-push-notifications 3.3, one queryset, in an environment of its own, and pywebpush's `encode`
 alone, which sends nothing. All send to one push service over plain HTTP on loopback, which runs on
-another core where there is one. Three rounds each, the median counts.
+another core where there is one. The three take turns, a few rounds long, and the median of the
+rounds' ratios counts: what else the machine does hits all of them.
 """
 
 import asyncio
@@ -25,10 +26,10 @@ PEERS = Path(__file__).resolve().parent / "peers"
 ENVIRONMENT = ROOT / ".venv-peer-push"
 REQUIREMENTS = ["django-push-notifications[WP]==3.3.0", "Django>=5.2,<5.3"]
 
-ROUNDS = 3
+ROUNDS = 5
 BATCH = 100
-MESSAGES = 4000
-PEER_MESSAGES = 1000
+MESSAGES = 2000
+PEER_MESSAGES = 400
 
 #: peer, floor, aim: shared figures of docs/performance.md
 FIGURES = {
@@ -68,7 +69,7 @@ def environment() -> Path:
     return python
 
 
-def peer_rates(port: int, keys: dict[str, str], text: str) -> list[float]:
+def peer_rate(port: int, keys: dict[str, str], text: str) -> float:
     arguments = [str(port), str(PEER_MESSAGES), keys["private_key"], keys["p256dh"], keys["auth"]]
     done = subprocess.run(
         [environment(), PEERS / "django_push_notifications.py", *arguments],
@@ -78,23 +79,20 @@ def peer_rates(port: int, keys: dict[str, str], text: str) -> list[float]:
         check=True,
         preexec_fn=lambda: on_core(0),
     )
-    return [float(line) for line in done.stdout.split()]
+    return float(done.stdout)
 
 
-def encode_rates(keys: dict[str, str], text: bytes) -> list[float]:
+def encode_rate(keys: dict[str, str], text: str) -> float:
     from pywebpush import WebPusher
 
-    subscription = {"endpoint": "https://push.example.com/x", "keys": keys}
-    found = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        for _ in range(MESSAGES):
-            WebPusher(subscription).encode(text)
-        found.append(MESSAGES / (time.perf_counter() - began))
-    return found
+    subscription, raw = {"endpoint": "https://push.example.com/x", "keys": keys}, text.encode()
+    began = time.perf_counter()
+    for _ in range(MESSAGES):
+        WebPusher(subscription).encode(raw)
+    return MESSAGES / (time.perf_counter() - began)
 
 
-async def our_rates(port: int, keys: dict[str, str]) -> list[float]:
+async def our_rate(port: int, keys: dict[str, str]) -> float:
     from routing.push.backends.webpush import WebPushBackend
     from routing.push.outcomes import Address, Verdict
 
@@ -102,24 +100,22 @@ async def our_rates(port: int, keys: dict[str, str]) -> list[float]:
         {"private_key": keys["private_key"], "subject": "mailto:ops@example.com"}
     )
     await backend.open()
-    found = []
-    for _ in range(ROUNDS):
-        began, sent = time.perf_counter(), 0
-        for start in range(0, MESSAGES, BATCH):
-            batch = [
-                backend.render(
-                    note(),
-                    Address(token=f"http://127.0.0.1:{port}/push/device-{number}", extra=keys),
-                    ref=number,
-                )
-                for number in range(start, start + BATCH)
-            ]
-            async for _, outcome in backend.send(batch):
-                sent += outcome.verdict is Verdict.SENT
-        assert sent == MESSAGES
-        found.append(sent / (time.perf_counter() - began))
+    began, sent = time.perf_counter(), 0
+    for start in range(0, MESSAGES, BATCH):
+        batch = [
+            backend.render(
+                note(),
+                Address(token=f"http://127.0.0.1:{port}/push/device-{number}", extra=keys),
+                ref=number,
+            )
+            for number in range(start, start + BATCH)
+        ]
+        async for _, outcome in backend.send(batch):
+            sent += outcome.verdict is Verdict.SENT
+    assert sent == MESSAGES
+    rate = sent / (time.perf_counter() - began)
     await backend.aclose()
-    return found
+    return rate
 
 
 def note():  # type: ignore[no-untyped-def]
@@ -149,38 +145,42 @@ def start_django(data: str) -> None:
     settings.HUB = {**settings.HUB, "PUSH_LOCAL_PEERS": True}
 
 
-def measure() -> dict[str, float]:
+def measure() -> list[dict[str, float]]:
     from routing.push.backends.webpush import payload_of
     from routing.push.vapid import VapidKey
     from tests.vendors.webpush import Browser
 
     keys = {"private_key": VapidKey.generate().private_text(), **Browser.new().keys}
-    text = payload_of(note())
+    text = payload_of(note()).decode()
     environment()
     on_core(0)
+    found = []
     with push_service() as port:
-        found = {
-            "hub": asyncio.run(our_rates(port, keys)),
-            "django-push-notifications": peer_rates(port, keys, text.decode()),
-            "pywebpush encode alone": encode_rates(keys, text),
-        }
-    return {name: statistics.median(rates) for name, rates in found.items()}
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
+            found.append(
+                {
+                    "hub": asyncio.run(our_rate(port, keys)),
+                    "django-push-notifications": peer_rate(port, keys, text),
+                    "pywebpush encode alone": encode_rate(keys, text),
+                }
+            )
+    return found
 
 
 def main() -> int:
     with TemporaryDirectory() as data:
         start_django(data)
-        rates = measure()
+        rounds = measure()
     print(
         f"{'Web Push, messages/s a core':30}{'hub':>8}{'peer':>8}{'ratio':>8}{'floor':>7}{'aim':>6}"
     )
     held = True
     for name, (floor, aim) in FIGURES.items():
-        ratio = rates["hub"] / rates[name]
+        ours, peer = (statistics.median(rates[who] for rates in rounds) for who in ("hub", name))
+        ratio = statistics.median(rates["hub"] / rates[name] for rates in rounds)
         held &= ratio >= floor
-        print(
-            f"{name:30}{rates['hub']:8.0f}{rates[name]:8.0f}{ratio:8.2f}{floor:7.1f}{aim or '':>6}"
-        )
+        print(f"{name:30}{ours:8.0f}{peer:8.0f}{ratio:8.2f}{floor:7.1f}{aim or '':>6}")
     return 0 if held else 1
 
 

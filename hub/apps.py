@@ -7,3 +7,6 @@ class HubConfig(AppConfig):
     name = "hub"
     label = "hub"
     verbose_name = "Notification hub"
+
+    def ready(self) -> None:
+        from hub import checks  # noqa: F401 - registers them

@@ -1,8 +1,12 @@
 """Answers whoever asks if this process is alive, and whether it should be given requests."""
 
+import asyncio
 import logging
+import threading
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
@@ -33,6 +37,31 @@ def ready(request: HttpRequest) -> JsonResponse:
     reasons, facts = _database()
     body = {"ready": not reasons, "reasons": reasons, "layer": _layer(), **facts}
     return JsonResponse(body, status=503 if reasons else 200)
+
+
+@never_cache
+@require_safe
+async def numbers(request: HttpRequest) -> JsonResponse:
+    """What this process holds at the moment, for whoever looks for leaks: on this machine only."""
+    if not (settings.DEBUG or _is_local(request)):
+        raise PermissionDenied
+    here = runtime._running
+    return JsonResponse(
+        {
+            "sockets": here.registry.count if here else 0,
+            "users": len(here.registry.users) if here else 0,
+            "subscriptions": len(here.subscriptions._users) if here else 0,
+            "tasks": len(asyncio.all_tasks()),
+            "threads": threading.active_count(),
+            "layer": _layer(),
+        }
+    )
+
+
+def _is_local(request: HttpRequest) -> bool:
+    """Asked from this machine, and not by a proxy on it for somebody else."""
+    forwarded = {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"} & request.META.keys()
+    return not forwarded and request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
 
 
 def _layer() -> str:

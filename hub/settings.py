@@ -7,6 +7,7 @@ from typing import Any
 import dj_database_url
 
 from hub.env import env_bool, env_int, env_list, env_text, kept_secret
+from routing.push.redaction import QUIET
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = Path(env_text("HUB_DATA") or BASE_DIR / "var").resolve()
@@ -181,10 +182,18 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"redact": {"()": "routing.push.redaction.RedactSecrets"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["redact"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env_text("HUB_LOG_LEVEL", "INFO")},
     # Django gives this one a handler of its own; every line would come twice.
-    "loggers": {"django": {"handlers": []}},
+    # Libraries that write URLs, and with them tokens, say less.
+    "loggers": {"django": {"handlers": []}, **QUIET},
 }
 
 EVENT_TYPES = [
@@ -211,4 +220,8 @@ HUB = {
     "GRACE": timedelta(seconds=env_int("HUB_GRACE_SECONDS", 10)),
     "SOCKETS_PER_USER": env_int("HUB_SOCKETS_PER_USER", 20, minimum=1),
     "THROTTLES": env_text("HUB_THROTTLES", "on"),
+    "PUSH_LOCAL_PEERS": env_bool("HUB_PUSH_LOCAL_PEERS"),
+    # As SECRET_KEY: kept beside the data unless several machines share one.
+    "CREDENTIAL_KEYS": env_list("HUB_CREDENTIAL_KEYS", [])
+    or [kept_secret(DATA / "credential_key")],
 }

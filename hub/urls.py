@@ -20,4 +20,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}hub/bell.svg")),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("health/numbers", health.numbers),
 ]

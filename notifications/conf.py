@@ -36,7 +36,9 @@ class HubSettings:
                 continue
             value = given[key]
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-                found.append(f"HUB[{key!r}] must be a {kind.__name__}; it is {value!r}")
+                # never the value itself: it may be a secret in the wrong place
+                given_kind = type(value).__name__
+                found.append(f"HUB[{key!r}] must be a {kind.__name__}; it is a {given_kind}")
             elif isinstance(value, int) and not isinstance(value, bool) and value < 0:
                 found.append(f"HUB[{key!r}] must not be negative; it is {value!r}")
             elif isinstance(value, timedelta) and value < timedelta(0):

@@ -12,7 +12,7 @@ from notifications import inbox
 from notifications.audiences import EVERYONE, user_key
 from notifications.models import Audience, Event
 from notifications.signals import Arrived, Recipient, notified
-from notifications.sql import Sql, is_passing, is_repeatable
+from notifications.sql import Sql, fault, is_passing, is_repeatable
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def fan_out(audience_id: int, *, using: str, lock_wait: int = WORKER_LOCK_WAIT) 
     try:
         return repeated(lambda: _fan_out(audience_id, using, lock_wait))
     except Exception as error:
-        logger.warning("fan_out audience=%s failed error=%r", audience_id, error)
+        logger.warning("fan_out audience=%s failed error=%s", audience_id, fault(error))
         record_failure(audience_id, error, using=using)
         return False
 
@@ -152,7 +152,8 @@ def record_failure(audience_id: int, error: Exception, *, using: str) -> None:
             if audience is None:
                 return
             audience.attempts += 1
-            audience.last_error = f"{type(error).__name__}: {error}"[:500]
+            # the first line only: below it PostgreSQL quotes the row
+            audience.last_error = f"{type(error).__name__}: {error}".splitlines()[0][:500]
             audience.due = timezone.now() + backoff(audience.attempts)
             # Locks and lost connections say nothing of the rows: such a row only waits.
             if is_passing(error) or audience.attempts < TRIES_BEFORE_SPLIT:
@@ -161,7 +162,7 @@ def record_failure(audience_id: int, error: Exception, *, using: str) -> None:
                 split_or_park(audience)
     except DatabaseError as failure:
         # The row is untouched and due: the worker finds it when the database is back.
-        logger.warning("record_failure audience=%s error=%r", audience_id, failure)
+        logger.warning("record_failure audience=%s error=%s", audience_id, fault(failure))
 
 
 def backoff(attempts: int) -> timedelta:
@@ -178,7 +179,7 @@ def split_or_park(audience: Audience) -> None:
             "audience parked event=%s users=%s error=%s",
             audience.event_id,
             audience.user_ids,
-            audience.last_error,
+            audience.last_error.partition(":")[0],
         )
         return
     middle = len(audience.user_ids) // 2

@@ -26,7 +26,7 @@ from notifications.errors import (
 from notifications.event_types import declaration_of, find
 from notifications.models import Audience, Event, EventType, IdempotencyKey, RelatedObject
 from notifications.signals import only_push_listens
-from notifications.sql import Sql
+from notifications.sql import Sql, fault
 from notifications.words import (
     MAX_KEY,
     MAX_MESSAGE,
@@ -248,7 +248,7 @@ def _short_way(draft: Draft) -> Event:
     except IdempotencyConflict:
         raise
     except Exception as error:
-        logger.warning("send the short way failed, going the long way error=%r", error)
+        logger.warning("send the short way failed, going the long way error=%s", fault(error))
         if not Sql(using).postgres:
             event.pk = None
         event._state.adding = True

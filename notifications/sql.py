@@ -119,3 +119,13 @@ def is_repeatable(error: DatabaseError) -> bool:
 def is_passing(error: Exception) -> bool:
     """Whether the fault lies in the moment (locks, connections) rather than in the rows."""
     return isinstance(error, OperationalError | InterfaceError)
+
+
+def fault(error: Exception) -> str:
+    """An error for the log, without the words of notifications.
+
+    PostgreSQL quotes the whole row that it refuses, below the first line; what a receiver
+    raises may hold anything.
+    """
+    lines = str(error).splitlines() if isinstance(error, DatabaseError | InterfaceError) else []
+    return ": ".join([type(error).__name__, *lines[:1]])

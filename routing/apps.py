@@ -14,6 +14,7 @@ class RoutingConfig(AppConfig):
         from notifications.worker import Duty
         from routing import checks, conf, duties, receivers  # noqa: F401 - registers checks, keys
         from routing.live import tickets
+        from routing.push.backends import checks as backend_checks  # noqa: F401
 
         receivers.connect()
         duties.add(lambda: [Duty("tickets", timedelta(minutes=1), tickets.sweep)])

@@ -51,6 +51,8 @@ class RoutingSettings(HubSettings):
     push_age: timedelta = timedelta(hours=1)
     #: How long a delivery waits at most for its first attempt: for a worker, a pause, a suspension.
     push_wait: timedelta = timedelta(hours=24)
+    #: How long a worker holds what it claims, at least: another takes over when it is gone.
+    push_lease: timedelta = timedelta(seconds=60)
     #: How long a provider keeps a push for a device that is away, unless the event says otherwise.
     push_ttl: timedelta = timedelta(hours=24)
     #: How long finished deliveries are kept.

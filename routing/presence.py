@@ -7,13 +7,38 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connections, router
+from django.db import connections, models, router
 from django.utils import timezone
 
-from routing.models import Presence
-
 LEASE = timedelta(seconds=60)
+
+
+class Presence(models.Model):
+    """One narrow row per user: what was acknowledged, and until when somebody is there."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        primary_key=True,
+        db_constraint=False,
+        related_name="+",
+    )
+    #: The epoch that `acked` belongs to; under another one it counts 0.
+    epoch = models.CharField(max_length=100, blank=True)
+    #: The highest version that a visible page of the user has acknowledged.
+    acked = models.BigIntegerField(default=0)
+    #: The end of the lease of whoever is connected; never cleared, only outlived.
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "hub_presence"
+        verbose_name_plural = "presences"
+
+    def __str__(self) -> str:
+        return f"{self.user_id} acknowledged {self.acked}"
+
 
 # Rows without an epoch only renew the lease. Within an epoch `acked` is only ever raised; what
 # was acknowledged in another one says nothing of this one.

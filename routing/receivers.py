@@ -1,7 +1,6 @@
 """The one place where the two roads meet the domain: its signals are received here.
 
-`notified`, sent inside the transaction of a fan-out, is the push road's; it is connected when
-that road is there.
+`notified`, sent inside the transaction of a fan-out, is the push road's.
 """
 
 from typing import Any
@@ -11,19 +10,28 @@ from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
-from notifications.models import Token
-from notifications.signals import Change, inbox_changed
+from notifications.models import Event, Token
+from notifications.signals import PUSH_ROAD, Change, inbox_changed, notified
+from routing import duties
 from routing.live import messages
 from routing.live.publisher import publish
+from routing.push import planning, worker
 
 
 def connect() -> None:
+    notified.connect(plan, dispatch_uid=PUSH_ROAD)
+    duties.add(worker.duties)
     inbox_changed.connect(announce, dispatch_uid="hub_live_announce")
     user_logged_out.connect(_logged_out, dispatch_uid="hub_live_logged_out")
     post_delete.connect(_token_deleted, sender=Token, dispatch_uid="hub_live_token_deleted")
     user = settings.AUTH_USER_MODEL
     post_save.connect(_user_saved, sender=user, dispatch_uid="hub_live_user_saved")
     post_delete.connect(_user_deleted, sender=user, dispatch_uid="hub_live_user_deleted")
+
+
+def plan(*, event: Event, recipients: Any, using: str, **_: Any) -> None:
+    """Inside the fan-out's transaction: a rollback takes the planned deliveries with it."""
+    planning.plan(event, recipients, using)
 
 
 def announce(*, change: Change, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""A client of the live road as docs/protocol.md, section 7 wants one: it keeps a copy that stays equal.
+"""A client of the live road as section 7 of docs/protocol.md wants one: its copy stays equal.
 
     async with Client(server, token) as client:
         await client.until(lambda: len(client.rows) == 1)
@@ -52,19 +52,19 @@ def open_socket(
     )
 
 
-async def next_frame(socket: ClientConnection, *, timeout: float = ANSWER) -> dict[str, Any]:
+async def next_frame(socket: ClientConnection, *, within: float = ANSWER) -> dict[str, Any]:
     """The next frame but pings."""
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(within):
         while True:
             frame: dict[str, Any] = json.loads(await socket.recv())
             if frame["action"] != "ping":
                 return frame
 
 
-async def closing(socket: ClientConnection, *, timeout: float = ANSWER) -> tuple[list[Any], int]:
+async def closing(socket: ClientConnection, *, within: float = ANSWER) -> tuple[list[Any], int]:
     """The frames until the server closes, and its close code."""
     frames = []
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(within):
         try:
             while True:
                 frames.append(json.loads(await socket.recv()))
@@ -103,8 +103,8 @@ class Client:
         self._task.cancel()
         await asyncio.wait([self._task])
 
-    async def until(self, condition: Callable[[], Any], timeout: float = ANSWER) -> None:  # noqa: ASYNC109
-        await await_for(condition, timeout)
+    async def until(self, condition: Callable[[], Any], within: float = ANSWER) -> None:
+        await await_for(condition, within)
 
     async def say(self, **frame: Any) -> None:
         assert self.socket is not None

@@ -2,7 +2,7 @@
 
     python django_push_notifications.py PORT COUNT PRIVATE_KEY P256DH AUTH
 
-Prints the messages per second of three rounds.
+Prints the messages per second.
 """
 
 import sys
@@ -39,11 +39,12 @@ def main() -> None:
         for n in range(int(COUNT))
     )
     text = sys.stdin.read()
-    for _ in range(3):
-        began = time.perf_counter()
-        sent = WebPushDevice.objects.all().send_message(text)
-        assert len(sent) == int(COUNT) and all(each.get("success") for each in sent)
-        print(int(COUNT) / (time.perf_counter() - began), flush=True)
+    WebPushDevice.objects.all()[0].send_message(text)  # imports, and whatever else comes first
+    began = time.perf_counter()
+    sent = WebPushDevice.objects.all().send_message(text)
+    rate = int(COUNT) / (time.perf_counter() - began)
+    assert len(sent) == int(COUNT) and all(each.get("success") for each in sent)
+    print(rate)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,24 @@ export default [
       'no-console': 'error',
       'no-eval': 'error',
       'no-implied-eval': 'error',
+      'max-len': [
+        'error',
+        { code: 100, ignoreComments: true, ignoreStrings: true, ignoreTemplateLiterals: true },
+      ],
+    },
+  },
+  {
+    files: ['src/**'],
+    languageOptions: { globals: globals.browser },
+    rules: {
       // Text of a notification never becomes HTML.
       'no-restricted-properties': [
         'error',
-        ...['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'write'].map((property) => ({ property })),
+        ...['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'write'].map((property) => ({
+          property,
+        })),
       ],
-      'max-len': ['error', { code: 100, ignoreComments: true, ignoreStrings: true, ignoreTemplateLiterals: true }],
     },
   },
-  { files: ['src/**'], languageOptions: { globals: globals.browser } },
   { files: ['test/**', '*.js'], languageOptions: { globals: globals.node } },
 ];

@@ -35,6 +35,10 @@ class Executor:
         except TimeoutError:
             pass  # its threads end with their calls
 
+    def abandon(self) -> None:
+        """Threads end with their calls; nobody waits for them."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
 
 def _in_thread(call: Callable[[], T]) -> T:
     close_old_connections()

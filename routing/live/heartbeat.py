@@ -17,6 +17,8 @@ class Heartbeat:
         self._registry = registry
         self._turns: list[set[Socket]] = [set() for _ in range(PING_EVERY)]
         self._turn_of: dict[Socket, int] = {}
+        #: Silent for so long that they may have to go before their next turn.
+        self._silent: set[Socket] = set()
 
     def add(self, socket: Socket) -> None:
         # at random, so that those who came together do not answer together
@@ -27,6 +29,7 @@ class Heartbeat:
         turn = self._turn_of.pop(socket, None)
         if turn is not None:
             self._turns[turn].discard(socket)
+        self._silent.discard(socket)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -34,8 +37,12 @@ class Heartbeat:
         while True:
             await asyncio.sleep(TICK)
             number = (number + 1) % len(self._turns)
-            for socket in list(self._turns[number]):
-                if loop.time() - socket.heard > HEARD_WITHIN:
-                    socket.close(NOT_HEARD)
-                elif socket.ready:
+            now = loop.time()
+            for socket in self._turns[number]:
+                if now - socket.heard > HEARD_WITHIN - 2 * PING_EVERY:
+                    self._silent.add(socket)
+                if socket.ready:
                     socket.write(PING)
+            for socket in list(self._silent):
+                if now - socket.heard > HEARD_WITHIN:
+                    socket.close(NOT_HEARD)

@@ -218,11 +218,13 @@ def new_frame(
     )
 
 
-def sync_frame(changes: inbox.Changes) -> str:
+def sync_frame(changes: inbox.Changes, *, since: Any) -> str:
+    """`since`: from where it was read, so that a client sees whether it stands there."""
     return text_of(
         {
             "action": "sync",
             "epoch": changes.epoch,
+            "since": _told(since),
             "version": changes.version,
             "cursor": changes.cursor if changes.more else None,
             "unread": changes.unread,
@@ -231,6 +233,12 @@ def sync_frame(changes: inbox.Changes) -> str:
             "more": changes.more,
         }
     )
+
+
+def _told(since: Any) -> Any:
+    """A version that came in a URL is a text; one too long to be one is answered by a reset."""
+    is_version = isinstance(since, str) and since.isdecimal() and len(since) < 20
+    return int(since) if is_version else since
 
 
 def reset_frame() -> str:

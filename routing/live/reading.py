@@ -71,7 +71,7 @@ def _changes(key: Key, *, epoch: str | None, since: Any) -> tuple[inbox.Changes,
     limit = inbox.PAGE
     while True:
         changes = inbox.changes(key, epoch=epoch, since=since, limit=limit)
-        frame = sync_frame(changes)
+        frame = sync_frame(changes, since=since)
         size = len(frame.encode())
         if size <= FRAME_LIMIT or limit == 1:
             return changes, frame

@@ -96,6 +96,15 @@ class Runtime:
         await self.executor.stop()
         await self.background.stop()
 
+    def abandon(self) -> None:
+        """What can be ended when the event loop has gone without a word, as in tests."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._worker is not None:
+            self._worker.stop()
+        self.executor.abandon()
+        self.background.abandon()
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that is held until it ends: the loop itself keeps only a weak hand on it."""
         task = self.loop.create_task(coroutine)
@@ -182,26 +191,42 @@ async def _kept_running(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await asyncio.sleep(RESTART_PAUSE)
 
 
+#: One per event loop; a process that serves has one. `_running` is the newest.
+_runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
 _running: Runtime | None = None
 
 
 def running() -> Runtime:
     """The runtime of the running event loop; made and started where there is none yet."""
     global _running
-    if _running is None or _running.loop is not asyncio.get_running_loop():
-        _running = Runtime()
-        _running.start()
+    loop = asyncio.get_running_loop()
+    runtime = _runtimes.get(loop)
+    if runtime is None:
+        for ended in [one for one in _runtimes if one.is_closed()]:
+            _runtimes.pop(ended).abandon()
+        runtime = _running = _runtimes[loop] = Runtime()
+        runtime.start()
+    return runtime
+
+
+def current() -> Runtime | None:
+    """The runtime of this process, if it has one; for looking at from any thread."""
     return _running
 
 
 async def stop() -> None:
+    """Ends the runtime of the running event loop, if it has one."""
     global _running
-    if _running is not None:
-        runtime, _running = _running, None
-        await runtime.stop()
+    runtime = _runtimes.pop(asyncio.get_running_loop(), None)
+    if runtime is None:
+        return
+    if _running is runtime:
+        _running = None
+    await runtime.stop()
 
 
 def say_goodbye() -> None:
     """For a server that is about to close its sockets."""
-    if _running is not None:
-        _running.say_goodbye()
+    runtime = _runtimes.get(asyncio.get_running_loop())
+    if runtime is not None:
+        runtime.say_goodbye()

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from routing.live import runtime
+from routing.live.floodgate import Floodgate, HeadGate
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ LINGER = 5.0  # seconds a client that is cut off has for what was written to it 
 BACKLOG = 2048
 
 
-class HubProtocol(WebSocketsSansIOProtocol):
+class HubProtocol(Floodgate):
     """Can end a connection whose client takes nothing: `send` would wait for ever."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -85,19 +87,24 @@ class HubServer(uvicorn.Server):
 def listening_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # inherited by every connection: uvicorn alone never drops a client that stopped reading
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED)
-    listener.bind((host.strip("[]"), port))
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # inherited by every connection: uvicorn alone never drops a client that stopped reading
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED)
+        listener.bind((host.strip("[]"), port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
 def configuration(application: Any, *, proxy_headers: bool = False) -> uvicorn.Config:
     return uvicorn.Config(
         application,
+        http=HeadGate,
         ws=HubProtocol,
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_interval=20.0,
@@ -116,6 +123,10 @@ def configuration(application: Any, *, proxy_headers: bool = False) -> uvicorn.C
     )
 
 
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
+
+
 def serve(
     application: Any,
     listener: socket.socket,
@@ -124,7 +135,11 @@ def serve(
     parent: int | None = None,
     proxy_headers: bool = False,
 ) -> None:
-    """Serves until a signal comes, and returns when everything is ended."""
+    """Serves until SIGINT or SIGTERM comes, and returns when everything is ended."""
+    # uvicorn raises the signal again at its end: by default that would kill this process before
+    # its last messages have left
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _nothing)
     config = configuration(application, proxy_headers=proxy_headers)
     server = HubServer(config, ready=ready, parent=parent)
     factory = config.get_loop_factory()

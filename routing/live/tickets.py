@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from routing.live.credentials import Credential
 from routing.live.messages import key_of
-from routing.models import Ticket
+from routing.live.models import Ticket
 
 LIFETIME = timedelta(seconds=30)
 

@@ -238,8 +238,7 @@ def skip(rows: DeliveryQuerySet, *, reason: str) -> int:
     return rows.waiting().update(state=State.SKIPPED, error=reason[:300], finished_at=Now())
 
 
-def counts(*, using: str | None = None) -> dict[str, int]:
-    """How many deliveries are in each state."""
-    rows = Delivery.objects.using(alias(using)).order_by().values_list("state")
-    found = dict(rows.annotate(count=Count("pk")))
+def count(rows: DeliveryQuerySet) -> dict[str, int]:
+    """How many of these deliveries are in each state."""
+    found = dict(rows.order_by().values_list("state").annotate(count=Count("pk")))
     return {state: found.get(state, 0) for state in State.values}

@@ -5,7 +5,7 @@ Locks are taken in the order inboxes (by user), devices, deliveries.
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from notifications import inbox
-from notifications.errors import HubError
+from notifications.errors import HubError, InvalidField
 from notifications.models import Inbox
 from routing.conf import conf
-from routing.push import deliveries
+from routing.push import deliveries, quiet_hours
 from routing.push.models import Delivery, Device
 from routing.push.signals import device_deactivated, device_updated, tell
 
@@ -28,6 +28,7 @@ CHUNK = 500  # rows deleted in one transaction
 METADATA = (
     "name", "type", "client_id", "app_version", "os_version", "locale", "time_zone",
 )  # fmt: skip
+TYPES = ("ios", "android", "web", "windows")
 
 Reason = Device.Reason
 
@@ -97,20 +98,35 @@ def set_pushable(user_ids: Iterable[Any], using: str) -> None:
             inbox.set_pushable(user_id, pushable, using=using)
 
 
+def clean_metadata(given: Mapping[str, str]) -> dict[str, str]:
+    """What an owner says of a device. Raises `InvalidField`."""
+    for key, value in given.items():
+        if key not in METADATA:
+            raise InvalidField.of(key, "is not known")
+        longest = getattr(Device._meta.get_field(key), "max_length", 0)
+        if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+            raise InvalidField.of(key, f"must be at most {longest} printable characters")
+    if given.get("type", "") not in ("", *TYPES):
+        raise InvalidField.of("type", f"must be one of {', '.join(TYPES)}")
+    if given.get("time_zone"):
+        quiet_hours.zone(given["time_zone"])
+    return dict(given)
+
+
 def change(device: Device, *, using: str | None = None, **given: Any) -> Device:
     """Changes what an owner may change: `active` and the metadata.
 
     Raises `TokenElsewhere` for activating a device whose token another one has now.
     """
     database, at = alias(using), timezone.now()
+    said = clean_metadata({key: value for key, value in given.items() if key != "active"})
     with transaction.atomic(using=database):
         lock_inboxes([device.user_id], database)
         rows = Device.objects.using(database).select_for_update()
         row = rows.get(pk=device.pk)
         was_active = row.active
-        for key in METADATA:
-            if key in given:
-                setattr(row, key, given[key])
+        for key, value in said.items():
+            setattr(row, key, value)
         active = given.get("active", was_active)
         if active and not was_active:
             _take_back(row, database)

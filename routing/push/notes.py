@@ -135,7 +135,7 @@ def _first(own: str | None, shared: str) -> str:
 
 def ttl_of(event: Event, options: Mapping[str, Any], *, at: datetime) -> int:
     """Seconds for which a provider keeps it: as asked for, and never beyond the event's end."""
-    wanted = options.get("ttl", int(conf().push_ttl.total_seconds()))
+    wanted: int = options.get("ttl", int(conf().push_ttl.total_seconds()))
     if event.expires_at is not None:
         wanted = min(wanted, int((event.expires_at - at).total_seconds()))
     return max(wanted, 0)

@@ -117,6 +117,8 @@ def consider(application: Application, answers: Sequence[Answer], *, using: str)
 
 def _suspend(answer: Answer, using: str) -> None:
     """Unless it registered again while we waited for the answer."""
+    if answer.device_id is None or answer.registered_at is None:
+        return
     devices = Device.objects.using(using).filter(pk=answer.device_id)
     changed = devices.filter(registered_at=answer.registered_at).update(
         suspended_until=Now() + SUSPENSION, suspended_for=answer.outcome.reason[:200]
@@ -133,7 +135,7 @@ def _suspend(answer: Answer, using: str) -> None:
 def _works(application: Application, origins: set[str], using: str) -> None:
     """A push was taken: earlier faults count no more, and a pause that was tried is over."""
     known = Fault.objects.using(using).filter(application=application, origin__in=origins)
-    known._raw_delete(using)  # type: ignore[attr-defined]
+    known._raw_delete(using)
     pauses = Pause.objects.using(using).filter(
         application=application, origin__in=origins, kind=Pause.Kind.FAULT
     )

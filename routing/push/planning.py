@@ -51,7 +51,8 @@ def plan_users(event: Event, user_ids: Sequence[Any], *, using: str) -> int:
         Device.objects.using(using)
         .active()
         .filter(user__in=user_ids)
-        .only("user_id", "backend", "application_id", "origin", "suspended_until")
+        .order_by("pk")
+        .only("user_id", "backend", "application_id", "origin")
     )
     return plan_devices(event, devices, using=using)
 

@@ -16,15 +16,15 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from notifications.errors import InvalidField
-from routing.push import applications, pausing, quiet_hours
+from routing.push import applications, pausing
 from routing.push.backends import registry
 from routing.push.backends.base import PushBackend
 from routing.push.credentials import Unreadable
 from routing.push.devices import (
-    METADATA,
     Reason,
     alias,
     cap,
+    clean_metadata,
     deactivated,
     end,
     hash_of,
@@ -38,7 +38,6 @@ from routing.push.signals import device_registered, device_updated, tell
 logger = logging.getLogger(__name__)
 
 MAX_TOKEN = 4_096  # characters
-TYPES = ("ios", "android", "web", "windows")
 ENVIRONMENTS = ("production", "sandbox")
 #: Two registrations of one token at the same moment wait for each other; this many can meet.
 REPEATS = 10
@@ -127,7 +126,7 @@ def _cleaned(
         raise InvalidField.of("token", f"must be 1 to {MAX_TOKEN} printable characters")
     if environment not in ("", *ENVIRONMENTS):
         raise InvalidField.of("environment", f"must be one of {', '.join(ENVIRONMENTS)}")
-    metadata = _metadata(metadata)
+    metadata = clean_metadata(metadata)
     known = applications.current(using=using)
     row = _application(known, backend, application)
     try:
@@ -158,20 +157,6 @@ def _old_hash(backend: str, old_token: str, extra: Mapping[str, Any]) -> str:
         return hash_of(_backend(backend).clean_address(old_token.strip(), extra)[0])
     except InvalidAddress:
         return hash_of(old_token.strip())
-
-
-def _metadata(given: Mapping[str, str]) -> dict[str, str]:
-    for key, value in given.items():
-        if key not in METADATA:
-            raise InvalidField.of(key, "is not known")
-        longest = Device._meta.get_field(key).max_length or 0
-        if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-            raise InvalidField.of(key, f"must be at most {longest} printable characters")
-    if given.get("type", "") not in ("", *TYPES):
-        raise InvalidField.of("type", f"must be one of {', '.join(TYPES)}")
-    if given.get("time_zone"):
-        quiet_hours.zone(given["time_zone"])
-    return dict(given)
 
 
 def _backend(name: str) -> type[PushBackend]:

@@ -22,13 +22,17 @@ def prune_some() -> bool:
     """One chunk of everything that is over; returns whether there may be more."""
     using = alias()
     removed = prune_deliveries(using=using)
-    orphans = remove_orphans(using=using)
     old = timezone.now() - FAULTS_KEPT
     Fault.objects.using(using).filter(at__lt=old).delete()
     devices.prune(using=using)
-    if removed or orphans:
-        logger.info("pruned deliveries=%s orphans=%s", removed, orphans)
-    return removed == CHUNK or orphans == CHUNK
+    if removed:
+        logger.info("pruned deliveries=%s", removed)
+    return removed == CHUNK
+
+
+def prune_orphans() -> bool:
+    """A chunk of rows of users who are gone; it looks through the whole book, so seldom."""
+    return remove_orphans(using=alias()) == CHUNK
 
 
 def prune_deliveries(*, using: str) -> int:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 #: Beyond twice the time of a request (one may wait for another's lane), before a backend that
 #: does not answer is given up.
-SLACK = timedelta(seconds=5)
+SLACK = timedelta(seconds=2)
 CLOSING = 5.0  # seconds that backends have to close their connections
 
 #: For what was on its way when the worker ended: nobody answered.

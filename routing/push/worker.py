@@ -15,7 +15,6 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from weakref import WeakSet
 
 from django.db import close_old_connections, connections
 
@@ -33,14 +32,14 @@ from routing.push.sending import Sender, time_limit
 logger = logging.getLogger(__name__)
 
 BATCH = 100  # messages that are looked at again and handed over in one go
-LEAST_LEASE = timedelta(seconds=60)
 PATIENCE = 0.05  # seconds a pass waits for the first answer while messages are on their way
 GATHER = 0.01  # seconds it waits for more, so that outcomes are written in bulk
 LOOK = 0.3  # seconds between two looks for due rows where the last found nothing
 SQLITE_PAUSE = 0.005  # seconds between two writers' turns
 STOPPING = 10.0  # seconds that messages on their way have when the worker ends
 
-_workers: "WeakSet[PushWorker]" = WeakSet()
+#: Those that have a thread: whoever ends the process closes them.
+_workers: "set[PushWorker]" = set()
 
 
 def duties() -> list[Duty]:
@@ -51,6 +50,7 @@ def duties() -> list[Duty]:
         Duty("broadcast_pushes", timedelta(milliseconds=500), walks.walk_due),
         Duty("delivery_upkeep", timedelta(seconds=5), upkeep),
         Duty("delivery_retention", timedelta(minutes=10), retention.prune_some),
+        Duty("delivery_orphans", timedelta(hours=1), retention.prune_orphans),
     ]
 
 
@@ -88,7 +88,11 @@ class PushWorker:
         self._in_flight: dict[Any, Message] = {}
         self._next_look = 0.0
         self._lock = threading.Lock()
-        _workers.add(self)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether messages are on their way."""
+        return bool(self._in_flight) and self._pid == os.getpid()
 
     def work(self) -> bool:
         """One pass; returns whether there is more to do at once."""
@@ -123,6 +127,7 @@ class PushWorker:
                 self._sender.close()
                 self._sender, self._in_flight = None, {}
                 self._endpoints = Endpoints()
+                _workers.discard(self)
 
     def _after_fork(self) -> None:
         """A thread does not survive a fork, and what the parent has in hand is the parent's."""
@@ -201,7 +206,7 @@ class PushWorker:
         claim = deliveries.claim(
             due.application.pk,
             most=most,
-            lease=max(LEAST_LEASE, 2 * limit),
+            lease=max(conf().push_lease, 2 * limit),
             using=self.using,
             without=full | due.blocked.origins,
             only=only,
@@ -238,6 +243,7 @@ class PushWorker:
         """The backend of an application; None, with a pause and an alert, where it has none."""
         if self._sender is None:
             self._sender = Sender()
+            _workers.add(self)
         try:
             return self._endpoints.of(application, self._sender)
         except Exception as error:
@@ -315,6 +321,6 @@ class PushWorker:
 @atexit.register
 def _close_at_exit() -> None:
     """Also for whoever forgot to: a worker that is ended must not leave leases to run out."""
-    if any(worker._in_flight for worker in _workers):
+    if any(worker.is_busy for worker in _workers):
         close()
         close_old_connections()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class Reply:
     status: int = 201
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    #: Sent as it is instead of status, headers and body; the connection is closed after it.
+    raw: bytes = b""
     #: "answer", "cut" (closes without an answer), "hang", or "drip" (a body without an end).
     manner: str = "answer"
 
@@ -40,9 +43,10 @@ class PushService:
         self.under_way = 0
         self.most_under_way = 0
         self.port = 0
+        self.base = ""
 
     def url(self, path: str = "/push/one") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return self.base + path
 
     def answers(self, path: str, status: int = 201, body: object = b"", **headers: str) -> str:
         """Says how requests to this path are answered; returns its URL."""
@@ -82,6 +86,10 @@ class PushService:
             return False
         if reply.manner == "hang":
             await asyncio.sleep(3600)
+        if reply.raw:
+            writer.write(reply.raw)
+            await writer.drain()
+            return False
         lines = [f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Said')}"]
         if reply.manner == "drip":
             writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -96,7 +104,7 @@ class PushService:
 
 
 @asynccontextmanager
-async def push_service() -> AsyncIterator[PushService]:
+async def push_service(tls: ssl.SSLContext | None = None) -> AsyncIterator[PushService]:
     service = PushService()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -108,8 +116,11 @@ async def push_service() -> AsyncIterator[PushService]:
             await service.serve(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     service.port = server.sockets[0].getsockname()[1]
+    service.base = (
+        f"https://localhost:{service.port}" if tls else f"http://127.0.0.1:{service.port}"
+    )
     try:
         yield service
     finally:

@@ -127,14 +127,12 @@ export class Replica {
 
   /**
    * @param {any} frame `new`, `marked`, `deleted` or `sync`
-   * @param {{ since: number, asked: boolean }} context from where a sync was read, and whether
-   *   this client asked for one
    * @returns {Outcome}
    */
-  apply(frame, { since, asked }) {
+  apply(frame) {
     this.arrivals = [];
     if (!this.cursor) return 'ignored';
-    if (frame.action === 'sync') return this.#applySync(frame, since, asked);
+    if (frame.action === 'sync') return this.#applySync(frame);
     if (frame.version <= this.cursor.version) return 'ignored';
     if (frame.version > this.cursor.version + 1 || this.cursor.page !== null) return 'gap';
     if (frame.action === 'marked') {
@@ -153,11 +151,9 @@ export class Replica {
 
   /**
    * @param {any} frame
-   * @param {number} since
-   * @param {boolean} asked
    * @returns {Outcome}
    */
-  #applySync(frame, since, asked) {
+  #applySync(frame) {
     const cursor = /** @type {Cursor} */ (this.cursor);
     if (frame.epoch !== cursor.epoch) return 'reset';
     for (const change of frame.changes) {
@@ -165,7 +161,9 @@ export class Replica {
       else if (change.arrived > cursor.version) this.#arrive(change);
       else this.#put(change);
     }
-    if (!asked && since > cursor.version) return 'gap';
+    // Read from beyond where this copy stands, or the page after one that got lost.
+    const { since } = frame;
+    if (typeof since === 'string' ? since !== cursor.page : since > cursor.version) return 'gap';
     // Doubled or late on the way: everything in it is known, and its counters are old.
     if (frame.version < cursor.version) return 'applied';
     this.cursor = {

@@ -12,19 +12,18 @@ import { HubError } from './rest.js';
 /** @typedef {{ code: string, detail: string }} Problem */
 /**
  * `session` is new with each `hello`, and when polling begins: what was sent before may be lost.
- * `resumed` is the version from which this session goes on by itself, null if it does not.
+ * `resumes`: a sync follows by itself, from where the tab that leads stood.
  * @typedef {object} LinkStatus
  * @property {'connecting' | 'open' | 'polling' | 'waiting' | 'ended'} phase
  * @property {string} session
- * @property {number | null} resumed
+ * @property {boolean} resumes
  * @property {string | null} epoch
  * @property {Problem | null} error
  */
 /** @typedef {'visible' | 'online' | 'offline' | 'retry'} Nudge */
 /**
- * `since`: the version from which a sync was read; Infinity if nobody but the asker knows.
  * @typedef {object} Listeners
- * @property {(frame: any, since: number) => void} onFrame
+ * @property {(frame: any) => void} onFrame
  * @property {(status: LinkStatus) => void} onStatus
  */
 /**
@@ -61,16 +60,11 @@ export function newRef(prefix) {
   return `${prefix}.${random}`;
 }
 
-/** @param {Cursor} cursor */
-export function baseOf(cursor) {
-  return cursor.page === null ? cursor.version : Infinity;
-}
-
 export class Uplink {
   /** @type {UplinkOptions & Listeners} */
   #options;
   /** @type {LinkStatus} */
-  #status = { phase: 'connecting', session: '', resumed: null, epoch: null, error: null };
+  #status = { phase: 'connecting', session: '', resumes: false, epoch: null, error: null };
   /** Counts connects: whatever belongs to an older one is ignored. */
   #attempt = 0;
   /** @type {WebSocket | null} */
@@ -84,12 +78,8 @@ export class Uplink {
   /** The version that the socket was sent; null if unknown. @type {number | null} */
   #position = null;
   #acked = 0;
-  /** From where the sync is read that follows `hello`. @type {number | null} */
-  #resuming = null;
-  /** The sync that is being answered. @type {{ frame: any, base: number } | null} */
-  #asking = null;
-  /** @type {{ frame: any, base: number }[]} */
-  #asks = [];
+  /** A sync follows `hello`. */
+  #resumes = false;
 
   /** @type {any[]} */
   #outgoing = [];
@@ -150,22 +140,14 @@ export class Uplink {
     if (this.#polling && why !== 'offline') void this.#poll();
   }
 
-  /**
-   * Sends a client frame; false if there is no way at the moment. `base`: for a sync, the version
-   * from which it asks.
-   * @param {any} frame
-   * @param {number} [base]
-   */
-  send(frame, base = 0) {
+  /** Sends a client frame; false if there is no way at the moment. @param {any} frame */
+  send(frame) {
     if (this.#status.phase === 'polling') {
-      void this.#byRest(frame, base);
+      void this.#byRest(frame);
       return true;
     }
     if (this.#status.phase !== 'open') return false;
-    if (frame.action === 'sync') {
-      this.#asks.push({ frame, base });
-      this.#askNext();
-    } else if (frame.action !== 'ack') {
+    if (frame.action !== 'ack') {
       this.#write(frame);
     } else if (frame.version > this.#acked && frame.version <= (this.#position ?? 0)) {
       this.#acked = frame.version;
@@ -200,7 +182,7 @@ export class Uplink {
     }
     if (attempt !== this.#attempt) return;
     const cursor = this.#options.cursor();
-    this.#resuming = cursor && baseOf(cursor);
+    this.#resumes = cursor !== null;
     const url = new URL(this.#options.socketUrl);
     if (cursor) {
       url.searchParams.set('since', cursor.page ?? String(cursor.version));
@@ -226,9 +208,8 @@ export class Uplink {
     this.#stop('connect');
     this.#stop('heartbeat');
     this.#stop('drain');
-    this.#position = this.#probed = this.#asking = null;
+    this.#position = this.#probed = null;
     this.#acked = 0;
-    this.#asks = [];
     this.#outgoing = [];
     if (!socket) return;
     socket.onmessage = socket.onclose = null;
@@ -289,7 +270,7 @@ export class Uplink {
 
   /** @param {Partial<LinkStatus>} change */
   #become(change) {
-    this.#status = { ...this.#status, error: null, resumed: null, ...change };
+    this.#status = { ...this.#status, error: null, resumes: false, ...change };
     this.#options.onStatus(this.#status);
   }
 
@@ -315,41 +296,16 @@ export class Uplink {
       case 'bye':
         this.#retryAfter = frame.retry_after;
         return;
-      case 'sync':
-        return this.#take(frame, this.#sinceOf(frame));
       case 'reset':
-        this.#resuming = null;
         this.#position = null;
-        return this.#take(frame);
-      case 'done':
-      case 'error':
-        this.#take(frame);
-        if (frame.ref === undefined || frame.ref !== this.#asking?.frame.ref) return;
-        this.#asking = null;
-        return this.#askNext();
-      default:
-        if (Number.isInteger(frame.version)) {
-          this.#position = Math.max(this.#position ?? 0, frame.version);
-        }
-        this.#take(frame);
+        break;
+      case 'new':
+      case 'marked':
+      case 'deleted':
+      case 'sync':
+        this.#position = Math.max(this.#position ?? 0, frame.version);
     }
-  }
-
-  /**
-   * @param {any} frame
-   * @param {number} [since]
-   */
-  #take(frame, since = 0) {
-    this.#options.onFrame(frame, since);
-  }
-
-  /** @param {any} frame */
-  #sinceOf(frame) {
-    const since = this.#resuming ?? this.#asking?.base ?? this.#position ?? Infinity;
-    if (!frame.more) this.#resuming = null;
-    this.#position = Math.max(this.#position ?? 0, frame.version);
-    // Later hubs say it themselves.
-    return Number.isInteger(frame.since) ? frame.since : since;
+    this.#options.onFrame(frame);
   }
 
   /** @param {any} hello */
@@ -361,21 +317,13 @@ export class Uplink {
     this.#stop('connect');
     this.#polling = false;
     this.#stop('poll');
-    this.#position = this.#resuming === null ? hello.version : null;
+    this.#position = this.#resumes ? null : hello.version;
     const session = newRef('socket');
-    this.#become({ phase: 'open', session, epoch: hello.epoch, resumed: this.#resuming });
-    if (this.#resuming === null) this.#take(hello);
+    this.#become({ phase: 'open', session, epoch: hello.epoch, resumes: this.#resumes });
     this.#beat();
   }
 
   // Frames of the client
-
-  #askNext() {
-    const next = this.#asking ? null : this.#asks.shift();
-    if (!next) return;
-    this.#asking = next;
-    this.#write(next.frame);
-  }
 
   /** @param {any} frame */
   #write(frame) {
@@ -453,33 +401,28 @@ export class Uplink {
   /**
    * What `changes/` answers, as sync frames.
    * @param {number | string} [from] where to begin; left out: the client's own cursor
-   * @param {number} [base]
    */
-  async #changes(from, base) {
+  async #changes(from) {
     const cursor = this.#options.cursor();
     if (!cursor) return;
     let since = from ?? cursor.page ?? cursor.version;
-    const floor = base ?? baseOf(cursor);
     const { rest } = this.#options;
     for (;;) {
       const query = new URLSearchParams({ epoch: cursor.epoch, since: String(since) });
       const { data } = await rest.get(`notifications/changes/?${query}`);
       const { data: now } = await rest.get('notifications/summary/');
       if (!this.#polling) return;
-      if (data.reset) return this.#take({ action: 'reset', retry_after: data.retry_after });
+      if (data.reset) return this.#options.onFrame({ action: 'reset', retry_after: data.retry_after });
       const { unread, unseen } = now;
-      this.#take({ action: 'sync', ...data, unread, unseen }, floor);
+      this.#options.onFrame({ action: 'sync', since, ...data, unread, unseen });
       // The counters are those of the moment they were read: go on until nothing lies between.
       if (!data.more && (now.version === data.version || now.epoch !== data.epoch)) return;
       since = data.cursor ?? data.version;
     }
   }
 
-  /**
-   * @param {any} frame
-   * @param {number} base
-   */
-  async #byRest(frame, base) {
+  /** @param {any} frame */
+  async #byRest(frame) {
     const { action, ref, ...body } = frame;
     const { rest } = this.#options;
     try {
@@ -491,14 +434,13 @@ export class Uplink {
       } else if (action !== 'sync') {
         return;
       }
-      if (action === 'sync') await this.#changes(body.since, base);
-      else await this.#changes();
+      await this.#changes(body.since);
       const version = this.#options.cursor()?.version ?? 0;
-      this.#take({ action: 'done', ref, changed, version });
+      this.#options.onFrame({ action: 'done', ref, changed, version });
     } catch (problem) {
       // Without an answer the client asks again.
       if (!(problem instanceof HubError) || problem.passing || ref === undefined) return;
-      this.#take({ action: 'error', ref, code: problem.code, detail: problem.detail });
+      this.#options.onFrame({ action: 'error', ref, code: problem.code, detail: problem.detail });
     }
   }
 

@@ -109,6 +109,19 @@ test('a lost frame is asked for', async () => {
   assert.equal(hub.heard.filter((frame) => frame.action === 'sync').length, 1);
 });
 
+test('frames that were lost before a sync of the hub are asked for', async () => {
+  const hub = new FakeHub();
+  hub.fill(1);
+  const client = connect(hub);
+  await until(isLive(client));
+  hub.wire = () => [];
+  hub.send({ title: 'Lost' });
+  hub.wire = (frame) => [frame];
+  hub.send({ title: 'Read by the hub', quiet: true });
+  for (const socket of hub.sockets) socket.say(hub.sync(2));
+  await equals(client, hub);
+});
+
 test('the last frame, lost, is missed at the next ping', async () => {
   const hub = new FakeHub();
   const client = connect(hub);

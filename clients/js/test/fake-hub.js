@@ -107,7 +107,8 @@ export class FakeHub {
     if (altered.length === 0) return { changed: 0, version: this.version };
     const version = ++this.version;
     for (const row of altered) this.rows.set(row.id, { ...row, version });
-    const reach = ids ? { ids: altered.map((row) => row.id) } : { up_to, ...(type ? { type } : {}) };
+    const upTo = { up_to, ...(type ? { type } : {}) };
+    const reach = ids ? { ids: altered.map((row) => row.id) } : upTo;
     if (!quiet) this.tell({ action: 'marked', state, at, ...reach });
     return { changed: altered.length, version };
   }
@@ -132,7 +133,8 @@ export class FakeHub {
   sync(since) {
     const { epoch, version } = this;
     const changes = this.changes(since);
-    return { action: 'sync', epoch, version, cursor: null, ...this.counters, changes, more: false };
+    const pages = { cursor: null, more: false };
+    return { action: 'sync', epoch, since, version, ...pages, ...this.counters, changes };
   }
 
   // Sockets
@@ -144,7 +146,6 @@ export class FakeHub {
 
   /** A class to give to a client. */
   get WebSocket() {
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the class below has its own
     const hub = this;
     return class FakeSocket {
       readyState = 0;

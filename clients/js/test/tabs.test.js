@@ -5,44 +5,9 @@ import { afterEach, test } from 'node:test';
 
 import { HubClient } from '../src/index.js';
 import { FakeHub, pause, until } from './fake-hub.js';
+import { FakeLocks } from './fake-locks.js';
 
 const TIMING = { retryFirst: 10, retryLongest: 40, answer: 300, ack: 10, takeOver: 60, poll: 20 };
-
-/** Web Locks, as much as is used. */
-class FakeLocks {
-  #held = null;
-  #queue = [];
-
-  request(name, { signal, steal = false }, work) {
-    return new Promise((resolve, reject) => {
-      const wish = { work, resolve, reject };
-      signal?.addEventListener('abort', () => {
-        this.#queue = this.#queue.filter((each) => each !== wish);
-        if (this.#held !== wish) reject(new DOMException('aborted', 'AbortError'));
-      });
-      if (steal && this.#held) {
-        const old = this.#held;
-        this.#grant(wish);
-        old.reject(new DOMException('stolen', 'AbortError'));
-      } else if (this.#held) {
-        this.#queue.push(wish);
-      } else {
-        this.#grant(wish);
-      }
-    });
-  }
-
-  async #grant(wish) {
-    this.#held = wish;
-    await Promise.resolve();
-    await wish.work();
-    if (this.#held !== wish) return;
-    this.#held = null;
-    wish.resolve();
-    const next = this.#queue.shift();
-    if (next) this.#grant(next);
-  }
-}
 
 /** A channel that can fall asleep with its tab. */
 const asleep = new Set();

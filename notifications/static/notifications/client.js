@@ -4,7 +4,7 @@ import { Backoff } from './backoff.js';
 import { Replica, reaches, select, withState } from './replica.js';
 import { HubError, Rest } from './rest.js';
 import { SharedLink } from './tabs.js';
-import { Uplink, baseOf, newRef } from './uplink.js';
+import { Uplink, newRef } from './uplink.js';
 
 /** @import { ClientOptions, EventType, Filter, Marked, MarkWhat, Notification, State, Status, Timing } from '../types/index.js' */
 /** @import { Cursor, View } from './replica.js' */
@@ -42,6 +42,12 @@ const MOST_SAVED = 60;
  * @property {(problem: HubError) => void} reject
  */
 
+/**
+ * A sync that is not answered yet: from where it was asked, and up to where it must reach, as far
+ * as frames that came in between tell. Without a `ref` the link has asked, by connecting.
+ * @typedef {{ ref: string, cursor: Cursor, upTo: number }} Asked
+ */
+
 export class HubClient {
   /** @type {ClientOptions} */
   #options;
@@ -72,7 +78,7 @@ export class HubClient {
   /** The session of the link that this client is in step with. */
   #session = '';
   #linkEpoch = /** @type {string | null} */ (null);
-  /** A sync that is not answered yet, and from where it was asked. @type {{ ref: string, cursor: Cursor } | null} */
+  /** A sync that is not answered yet. @type {Asked | null} */
   #asked = null;
   #acked = 0;
 
@@ -312,8 +318,8 @@ export class HubClient {
         timing: this.#timing,
       });
     const listeners = {
-      /** @param {any} frame @param {number} since */
-      onFrame: (frame, since) => this.#hear(frame, since),
+      /** @param {any} frame */
+      onFrame: (frame) => this.#hear(frame),
       /** @param {LinkStatus} status */
       onStatus: (status) => this.#follow(status),
     };
@@ -333,9 +339,9 @@ export class HubClient {
 
   /** @param {LinkStatus} status */
   #follow(status) {
-    const { phase, session, resumed, epoch } = status;
+    const { phase, session, resumes, epoch } = status;
     if (phase === 'open' || phase === 'polling') {
-      if (session !== this.#session) this.#join(session, resumed, epoch);
+      if (session !== this.#session) this.#join(session, resumes, epoch);
     } else if (this.#session) {
       this.#session = '';
       this.#resumeLater();
@@ -349,22 +355,18 @@ export class HubClient {
 
   /**
    * @param {string} session
-   * @param {number | null} resumed
+   * @param {boolean} resumes
    * @param {string | null} epoch
    */
-  #join(session, resumed, epoch) {
+  #join(session, resumes, epoch) {
     this.#resumeLater();
     this.#session = session;
     this.#linkEpoch = epoch;
     this.#acked = 0;
     const { cursor } = this.#replica;
     if (cursor && !this.#reloading) {
-      // The link's own sync does, unless it begins too late for this tab.
-      if (resumed !== null && epoch === cursor.epoch && resumed <= baseOf(cursor)) {
-        this.#expect({ ref: '', cursor });
-      } else {
-        this.#ask();
-      }
+      if (resumes && epoch === cursor.epoch) this.#expect('');
+      else this.#ask();
     }
     for (const wish of this.#wishes.values()) if (wish.version === null) this.#send(wish);
   }
@@ -384,14 +386,14 @@ export class HubClient {
     const { cursor } = this.#replica;
     if (this.#asked || !cursor || !this.#session) return;
     const ref = newRef('sync');
-    this.#expect({ ref, cursor });
-    const since = cursor.page ?? cursor.version;
-    this.#link?.send({ action: 'sync', since, ref }, baseOf(cursor));
+    this.#expect(ref);
+    this.#link?.send({ action: 'sync', since: cursor.page ?? cursor.version, ref });
   }
 
-  /** @param {{ ref: string, cursor: Cursor }} asked */
-  #expect(asked) {
-    this.#asked = asked;
+  /** @param {string} ref */
+  #expect(ref) {
+    const cursor = /** @type {Cursor} */ (this.#replica.cursor);
+    const asked = (this.#asked = { ref, cursor, upTo: 0 });
     this.#after('asked', this.#timing.answer * 2, () => {
       if (this.#asked === asked) this.#link?.restart();
     });
@@ -402,11 +404,8 @@ export class HubClient {
     this.#cancel('asked');
   }
 
-  /**
-   * @param {any} frame
-   * @param {number} since
-   */
-  #hear(frame, since) {
+  /** @param {any} frame */
+  #hear(frame) {
     switch (frame.action) {
       case 'new':
       case 'marked':
@@ -414,7 +413,7 @@ export class HubClient {
       case 'sync':
         // A socket stays in one epoch; a poll names its own each time.
         if (frame.epoch && this.#link?.status.phase === 'open') this.#linkEpoch = frame.epoch;
-        return this.#apply(frame, since);
+        return this.#apply(frame);
       case 'reset':
         this.#answered();
         return void this.#reload(frame.retry_after ?? 1);
@@ -425,17 +424,19 @@ export class HubClient {
     }
   }
 
-  /**
-   * @param {any} frame
-   * @param {number} since
-   */
-  #apply(frame, since) {
+  /** @param {any} frame */
+  #apply(frame) {
     if (this.#reloading) return;
-    const asked = this.#asked !== null;
-    const outcome = this.#replica.apply(frame, { since, asked });
+    const isSync = frame.action === 'sync';
+    const outcome = this.#replica.apply(frame);
     if (outcome === 'reset') return void this.#reload(Math.random());
-    if (outcome === 'gap') this.#ask();
-    if (frame.action === 'sync' && !frame.more && this.#asked?.ref === '') this.#answered();
+    // The link's own sync ends with its last page; if it does not fit this tab, this tab asks.
+    if (this.#asked?.ref === '' && isSync && (outcome === 'gap' || !frame.more)) this.#answered();
+    if (outcome === 'gap') {
+      // Of an answer a page is missing, or something after it: then once more.
+      if (this.#asked) this.#asked.upTo = isSync ? Infinity : frame.version;
+      else this.#ask();
+    }
     this.#moved();
     for (const row of this.#replica.arrivals) {
       for (const listener of this.#arrivalListeners) listener(row);
@@ -445,8 +446,11 @@ export class HubClient {
 
   /** @param {any} frame */
   #done(frame) {
-    if (frame.ref === this.#asked?.ref) {
-      this.#answered();
+    if (this.#asked && frame.ref === this.#asked.ref) {
+      const { upTo } = this.#asked;
+      if (upTo === Infinity) this.#resumeLater();
+      else this.#answered();
+      if (upTo > (this.#replica.cursor?.version ?? 0)) this.#ask();
       return this.#moved();
     }
     if (typeof frame.ref === 'string' && frame.ref.startsWith('pong.')) {

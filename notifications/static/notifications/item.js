@@ -19,14 +19,15 @@ export function createItem(row, prefix) {
   if (!letter) avatar.append(icon('bell'));
   avatar.style.setProperty('--_hue', String(hue(author ? author.name : type.name)));
   const ids = { name: `${prefix}-name`, message: `${prefix}-message`, meta: `${prefix}-meta` };
-  const named = { class: 'name', part: 'item-title', id: ids.name, dir: 'auto' };
+  const named = { class: 'name', part: 'item-title', id: ids.name };
   const url = safeUrl(row.event.url);
   const name = url ? h('a', { ...named, href: url, rel: 'noopener' }) : h('span', named);
-  name.textContent = title || type.title;
+  // In whatever direction it is written, it stands where the page's own text does.
+  name.append(h('bdi', {}, title || type.title));
   const body = h('div', { class: 'body' }, name);
   if (message) {
-    const part = { class: 'message', part: 'item-message', id: ids.message, dir: 'auto' };
-    body.append(h('p', part, message));
+    const part = { class: 'message', part: 'item-message', id: ids.message };
+    body.append(h('p', part, h('bdi', {}, message)));
   }
   const meta = h('span', { class: 'meta', part: 'item-meta', id: ids.meta });
   const buttons = ACTIONS.map((act) => h('button', { type: 'button', 'data-act': act }));

@@ -236,8 +236,15 @@ button:disabled { cursor: default; }
   text-transform: uppercase;
   user-select: none;
 }
-.name, .message { text-align: match-parent; }
-.name { display: block; color: var(--_text); font-weight: 500; text-decoration: none; }
+.name, .message {
+  display: -webkit-box;
+  -webkit-box-orient: vertical;
+  -webkit-line-clamp: 3;
+  line-clamp: 3;
+  overflow: hidden;
+}
+.name { color: var(--_text); font-weight: 500; text-decoration: none; }
+.name:focus-visible { outline-offset: -2px; border-radius: 4px; }
 .item.unread .name { font-weight: 650; }
 a.name:hover { text-decoration: underline; text-underline-offset: 2px; }
 .message {
@@ -245,13 +252,10 @@ a.name:hover { text-decoration: underline; text-underline-offset: 2px; }
   color: var(--_muted);
   font-size: 13.5px;
   white-space: pre-line;
-  display: -webkit-box;
-  -webkit-box-orient: vertical;
   -webkit-line-clamp: 2;
   line-clamp: 2;
-  overflow: hidden;
 }
-.item.expanded .message { -webkit-line-clamp: none; line-clamp: none; display: block; }
+.item.expanded :is(.name, .message) { -webkit-line-clamp: none; line-clamp: none; display: block; }
 .foot { display: flex; align-items: center; margin-block-start: 3px; gap: 8px; }
 .meta { flex: 1; min-width: 0; color: var(--_muted); font-size: 12.5px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .meta .high { color: var(--_high); font-weight: 700; }

@@ -11,12 +11,12 @@
  * @property {() => void} close
  * @property {() => void} restart
  * @property {(why: Nudge) => void} nudge
- * @property {(frame: any, base?: number) => boolean} send
+ * @property {(frame: any) => boolean} send
  * @property {LinkStatus} status
  */
 /**
  * @typedef {{ kind: 'join' } | { kind: 'nudge', why: Nudge } | { kind: 'restart' }
- *   | { kind: 'send', frame: any, base: number } | { kind: 'frame', frame: any, since: number }
+ *   | { kind: 'send', frame: any } | { kind: 'frame', frame: any }
  *   | { kind: 'status', status: LinkStatus }} Word
  */
 /**
@@ -40,7 +40,7 @@ export class SharedLink {
   /** Ends the request for the lock, or lets go of it. @type {AbortController | null} */
   #turn = null;
   /** @type {LinkStatus} */
-  #status = { phase: 'connecting', session: '', resumed: null, epoch: null, error: null };
+  #status = { phase: 'connecting', session: '', resumes: false, epoch: null, error: null };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #patience;
 
@@ -87,13 +87,10 @@ export class SharedLink {
     this.#expectAnswer();
   }
 
-  /**
-   * @param {any} frame
-   * @param {number} [base]
-   */
-  send(frame, base = 0) {
-    if (this.#uplink) return this.#uplink.send(frame, base);
-    this.#say({ kind: 'send', frame, base });
+  /** @param {any} frame */
+  send(frame) {
+    if (this.#uplink) return this.#uplink.send(frame);
+    this.#say({ kind: 'send', frame });
     return this.#status.phase === 'open' || this.#status.phase === 'polling';
   }
 
@@ -118,9 +115,9 @@ export class SharedLink {
   #lead(signal) {
     clearTimeout(this.#patience);
     this.#uplink = this.#options.uplink({
-      onFrame: (frame, since) => {
-        this.#say({ kind: 'frame', frame, since });
-        this.#options.onFrame(frame, since);
+      onFrame: (frame) => {
+        this.#say({ kind: 'frame', frame });
+        this.#options.onFrame(frame);
       },
       onStatus: (status) => {
         this.#say({ kind: 'status', status });
@@ -157,17 +154,17 @@ export class SharedLink {
   #listen(word) {
     const uplink = this.#uplink;
     if (uplink) {
-      if (word.kind === 'send') uplink.send(word.frame, word.base);
+      if (word.kind === 'send') uplink.send(word.frame);
       else if (word.kind === 'restart') uplink.restart();
       else if (word.kind === 'nudge') uplink.nudge(word.why);
       // Whoever comes late gets no sync by itself.
       const late = word.kind === 'join' || word.kind === 'nudge';
-      if (late) this.#say({ kind: 'status', status: { ...uplink.status, resumed: null } });
+      if (late) this.#say({ kind: 'status', status: { ...uplink.status, resumes: false } });
       return;
     }
     if (word.kind !== 'frame' && word.kind !== 'status') return;
     clearTimeout(this.#patience); // the tab that leads is awake
-    if (word.kind === 'frame') this.#options.onFrame(word.frame, word.since);
+    if (word.kind === 'frame') this.#options.onFrame(word.frame);
     else this.#become(word.status);
   }
 

@@ -51,17 +51,13 @@ class Command(BaseCommand):
                 processes.supervise(count, listener, ready=lambda: self._say(listener))
 
     def _serve(self, listener: socket.socket, *, parent: int | None, **options: Any) -> None:
-        application = get_default_application()
-        try:
-            server.serve(
-                application,
-                listener,
-                ready=lambda: None if parent else self._say(listener),
-                parent=parent,
-                proxy_headers=options["proxy_headers"],
-            )
-        except KeyboardInterrupt:
-            pass  # uvicorn has ended everything, and passes the signal on
+        server.serve(
+            get_default_application(),
+            listener,
+            ready=lambda: None if parent else self._say(listener),
+            parent=parent,
+            proxy_headers=options["proxy_headers"],
+        )
 
     def _say(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from routing.push.outcomes import Outcome, Scope, Verdict
 
@@ -12,14 +13,23 @@ LEAST_WAIT = 1.0
 LONGEST_WAIT = 3600.0
 
 
+class Answer(NamedTuple):
+    """What a provider said."""
+
+    status: int
+    headers: Mapping[str, str]  # names as in "Retry-After"
+    body: bytes  # the first 4 KB
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A row of a table. `wait` holds where the provider names no time; None leaves it to the hub's
-    own back-off."""
+    """A row of a table. `wait` holds where the provider names no time, doubled with each attempt
+    where `doubling` says so; None leaves it to the hub's own back-off."""
 
     verdict: Verdict
     scope: Scope = Scope.DELIVERY
     wait: float | None = None
+    doubling: bool = False
     suspends: bool = False
     alert: bool = False
 
@@ -29,12 +39,14 @@ class Rule:
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        attempt: int = 1,
         provider_id: str = "",
     ) -> Outcome:
         if self.verdict is not Verdict.RETRY:
             retry_after = None
-        elif retry_after is None:
-            retry_after = self.wait
+        elif retry_after is None and self.wait is not None:
+            factor = 2 ** min(attempt - 1, 10) if self.doubling else 1
+            retry_after = min(self.wait * factor, LONGEST_WAIT)
         return Outcome(
             verdict=self.verdict,
             reason=reason,
@@ -51,6 +63,10 @@ SENT = Rule(verdict=Verdict.SENT)
 RETRY = Rule(verdict=Verdict.RETRY)
 GONE = Rule(verdict=Verdict.GONE, scope=Scope.DEVICE)
 REFUSED = Rule(verdict=Verdict.REFUSED)
+#: Our credentials or our set-up: nothing of this application will be taken.
+MISCONFIGURED = Rule(verdict=Verdict.MISCONFIGURED, scope=Scope.APPLICATION)
+#: The address belongs to other credentials; one foreign registration can provoke it.
+FOREIGN = Rule(verdict=Verdict.REFUSED, scope=Scope.APPLICATION, suspends=True)
 #: Nobody expected this answer: the message is dropped, and somebody should look.
 UNKNOWN = Rule(verdict=Verdict.REFUSED, alert=True)
 

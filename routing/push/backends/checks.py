@@ -18,7 +18,7 @@ def check_push_settings(**_: Any) -> list[CheckMessage]:
     except ImproperlyConfigured:
         return []  # notifications.checks says which value is wrong
     problems = [
-        Error(problem, id="hub.E020", hint="Fernet.generate_key() makes a good one.")
+        Error(problem, id="hub.E040", hint="Fernet.generate_key() makes a good one.")
         for problem in credentials.problems(found.credential_keys)
     ]
     if found.push_local_peers and not settings.DEBUG:
@@ -26,13 +26,13 @@ def check_push_settings(**_: Any) -> list[CheckMessage]:
             Error(
                 'HUB["PUSH_LOCAL_PEERS"] (HUB_PUSH_LOCAL_PEERS) needs DEBUG: it lets users make'
                 " the hub ask addresses on its own machine",
-                id="hub.E021",
+                id="hub.E041",
             )
         )
     if not all(isinstance(host, str) and host == host.lower() for host in found.webpush_hosts):
-        problems.append(Error('HUB["WEBPUSH_HOSTS"] must hold names in lower case', id="hub.E022"))
+        problems.append(Error('HUB["WEBPUSH_HOSTS"] must hold names in lower case', id="hub.E042"))
     problems += [
-        Error(f'HUB["BACKENDS"][{name!r}] must be a dotted path', id="hub.E023")
+        Error(f'HUB["BACKENDS"][{name!r}] must be a dotted path', id="hub.E043")
         for name, path in found.backends.items()
         if not isinstance(path, str) or "." not in path
     ]

@@ -75,6 +75,8 @@ class Target:
     port: int
     #: scheme://host[:port], as VAPID's `aud` wants it.
     origin: str
+    #: With the query, as it was given.
+    path: str
 
 
 def local_peers() -> bool:
@@ -95,9 +97,9 @@ def check_url(url: str, *, hosts: Sequence[str], local: bool | None = None) -> T
     scheme, host = found["scheme"], found["host"].lower()
     default = 443 if scheme == "https" else 80
     port = int(found["port"] or default)
-    target = Target(
-        scheme, host, port, f"{scheme}://{host}" + ("" if port == default else f":{port}")
-    )
+    origin = f"{scheme}://{host}" + ("" if port == default else f":{port}")
+    rest = found["rest"] or "/"
+    target = Target(scheme, host, port, origin, rest if rest[0] == "/" else f"/{rest}")
     if is_loopback_name(host) and (local_peers() if local is None else local):
         return target
     if scheme != "https" or port != 443:
@@ -182,11 +184,11 @@ def session(
     )
 
 
-async def read_answer(response: "aiohttp.ClientResponse") -> bytes:
-    """At most the first 4 KB of the answer; a longer one gives up its connection."""
+async def read_answer(response: "aiohttp.ClientResponse", limit: int = MAX_ANSWER) -> bytes:
+    """At most the first bytes of the answer; a longer one gives up its connection."""
     found = bytearray()
-    while len(found) < MAX_ANSWER:
-        part = await response.content.read(MAX_ANSWER - len(found))
+    while len(found) < limit:
+        part = await response.content.read(limit - len(found))
         if not part:
             return bytes(found)
         found += part

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from routing.push.backends import answers
@@ -12,7 +12,7 @@ from routing.push.outcomes import Outcome, Prepared
 
 logger = logging.getLogger(__name__)
 
-Deliver = Callable[[Prepared], Awaitable[Outcome]]
+Result = TypeVar("Result")
 
 
 class Lanes:
@@ -28,13 +28,16 @@ class Lanes:
         self._origins: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def send(
-        self, batch: Sequence[Prepared], deliver: Deliver, origin: Callable[[Prepared], str]
-    ) -> AsyncGenerator[tuple[Any, Outcome], None]:
+        self,
+        batch: Sequence[Prepared],
+        deliver: Callable[[Prepared], Awaitable[Result]],
+        origin: Callable[[Prepared], str],
+    ) -> AsyncGenerator[tuple[Any, Result | Outcome], None]:
         """Every message ends in an outcome, whatever `deliver` raises. Closing the generator early
         ends the requests that are under way: hand it on as it is, for one that only loops over it
         would not pass the closing on."""
-        done: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
-        tasks: dict[asyncio.Task[Outcome], Any] = {}
+        done: asyncio.Queue[asyncio.Task[Result | Outcome]] = asyncio.Queue()
+        tasks: dict[asyncio.Task[Result | Outcome], Any] = {}
         for message in batch:
             task = asyncio.ensure_future(self._one(message, deliver, origin(message)))
             task.add_done_callback(done.put_nowait)
@@ -48,7 +51,9 @@ class Lanes:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, message: Prepared, deliver: Deliver, origin: str) -> Outcome:
+    async def _one(
+        self, message: Prepared, deliver: Callable[[Prepared], Awaitable[Result]], origin: str
+    ) -> Result | Outcome:
         lane = self._origins.get(origin)
         if lane is None:
             lane = self._origins[origin] = asyncio.Semaphore(self._per_origin)

@@ -14,6 +14,10 @@ from routing.push.backends.base import PushBackend
 OWN = {
     "webpush": "routing.push.backends.webpush.WebPushBackend",
     "dummy": "routing.push.backends.dummy.DummyBackend",
+    "fcm": "routing.push.backends.fcm.FcmBackend",
+    "wns": "routing.push.backends.wns.WnsBackend",
+    "onesignal": "routing.push.backends.onesignal.OneSignalBackend",
+    "apns": "routing.push.backends.apns.ApnsBackend",
     "console": "routing.push.backends.console.ConsoleBackend",
 }
 

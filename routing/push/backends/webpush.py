@@ -20,14 +20,12 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-import aiohttp
-from yarl import URL
-
 from routing.conf import conf
 from routing.push.backends import answers, ece, guard
-from routing.push.backends.answers import Rule
+from routing.push.backends.answers import Answer, Rule
 from routing.push.backends.base import PushBackend
 from routing.push.backends.lanes import Lanes
+from routing.push.backends.wire import NotConnected, Wire
 from routing.push.outcomes import (
     Address,
     InvalidAddress,
@@ -106,8 +104,6 @@ class WebPushBackend(PushBackend):
         self.keys = {key.id: key for key in (self.key, *others)}
         self.hosts = conf().webpush_hosts
         self.local = guard.local_peers()
-        self._session: aiohttp.ClientSession | None = None
-        self._lanes: Lanes | None = None
 
     @classmethod
     def check_credentials(cls, credentials: Mapping[str, Any]) -> list[str]:
@@ -167,19 +163,12 @@ class WebPushBackend(PushBackend):
 
     async def open(self) -> None:
         self._lanes = Lanes(total=self.limits.concurrency, per_origin=PER_ORIGIN)
-        self._session = guard.session(self.connector())
-
-    def connector(self) -> aiohttp.TCPConnector:
-        return guard.connector(limit=self.limits.concurrency, limit_per_host=PER_ORIGIN)
+        self._wire = Wire()
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._wire.close()
 
     def send(self, batch: Sequence[Prepared]) -> AsyncGenerator[tuple[Any, Outcome], None]:
-        if self._lanes is None:
-            raise RuntimeError("open() comes before send()")
         return self._lanes.send(batch, self._post, lane_of)
 
     async def _post(self, message: Prepared) -> Outcome:
@@ -188,45 +177,42 @@ class WebPushBackend(PushBackend):
             target = guard.check_url(address.token, hosts=self.hosts, local=self.local)
         except InvalidAddress as problem:
             return Outcome(verdict=Verdict.REFUSED, reason=str(problem), suspends=True)
-        vapid = self.keys.get(address.extra.get("vapid", ""), self.key)
-        headers = {
-            **message.headers,
-            "Authorization": vapid.authorization(target.origin, self.subject),
-        }
-        assert self._session is not None  # noqa: S101 - send() has looked
         try:
-            async with self._session.post(
-                # As it was given: another spelling of a capability URL may be another URL.
-                URL(address.token, encoded=True),
-                data=message.body,
-                headers=headers,
-                allow_redirects=False,
-            ) as response:
-                # A taken message has nothing to say.
-                said = b"" if response.status == 201 else await guard.read_answer(response)
-                return self._outcome(message, response.status, response.headers, said)
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, guard.Forbidden):
+            answer = await self._wire.post(target, self._request(message, target))
+        except NotConnected as error:
+            if isinstance(error.__cause__, guard.Forbidden):
                 return Outcome(
                     verdict=Verdict.REFUSED, reason="not a public address", suspends=True
                 )
-            return answers.no_answer(error, sent=False)
-        except aiohttp.ConnectionTimeoutError as error:
-            return answers.no_answer(error, sent=False)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return answers.no_answer(error.__cause__ or error, sent=False)
+        except OSError as error:
             return answers.no_answer(error, sent=True)
+        return self._outcome(message, answer)
 
-    def _outcome(
-        self, message: Prepared, status: int, headers: Mapping[str, str], said: bytes
-    ) -> Outcome:
-        reason = reason_of(said)
+    def _request(self, message: Prepared, target: guard.Target) -> bytes:
+        vapid = self.keys.get(message.address.extra.get("vapid", ""), self.key)
+        headers = "".join(f"{name}: {value}\r\n" for name, value in message.headers.items())
+        head = (
+            # The path as it was given: another spelling of it may be another URL.
+            f"POST {target.path} HTTP/1.1\r\n"
+            f"Host: {target.origin.partition('//')[2]}\r\n"
+            f"{headers}"
+            f"Authorization: {vapid.authorization(target.origin, self.subject)}\r\n"
+            f"Content-Length: {len(message.body)}\r\n\r\n"
+        )
+        return head.encode() + message.body
+
+    def _outcome(self, message: Prepared, answer: Answer) -> Outcome:
+        status, reason = answer.status, reason_of(answer.body)
         rule = BY_REASON.get((status, reason)) or answers.rule_for(status, ANSWERS)
         stamped = message.address.extra.get("vapid")
         if rule is FOREIGN and stamped and stamped not in self.keys:
             # The browser subscribed under a key that we no longer have: nobody can reach it.
             rule, reason = answers.GONE, "VAPID key changed"
         return rule.outcome(
-            reason or f"HTTP {status}", status=status, retry_after=answers.retry_after(headers)
+            reason or f"HTTP {status}",
+            status=status,
+            retry_after=answers.retry_after(answer.headers),
         )
 
 

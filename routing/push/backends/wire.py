@@ -6,30 +6,28 @@ every connection's address is checked by guard.py, as everywhere.
 """
 
 import asyncio
+import socket
 import ssl
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohappyeyeballs
 import httptools
 
 from routing.push.backends import guard
+from routing.push.backends.answers import Answer
 from routing.push.backends.guard import Target
 
 #: A name is looked up once in so many seconds, however many connections are opened to it.
 LOOKUP_SECONDS = 10.0
+#: How often idle connections are looked through.
+SWEEP_SECONDS = 5.0
 #: No push service's head is as long.
 MAX_HEAD = 16 * 1024
 
 
 class NotConnected(OSError):
     """No connection came about, so nothing was sent; the cause says why."""
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]  # names as in "Retry-After"
-    body: bytes  # the first 4 KB
 
 
 class Connection(asyncio.Protocol):
@@ -40,10 +38,10 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._transport: Any = None
         self._waiting: asyncio.Future[Answer] | None = None
+        self._parser = httptools.HttpResponseParser(self)
         self._begin()
 
     def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._body = bytearray()
         self._bytes = 0
@@ -65,10 +63,14 @@ class Connection(asyncio.Protocol):
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._fail(ConnectionError("not an answer in HTTP"))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.fail(ConnectionError("not an answer in HTTP"))
         if not self._head_is_read and self._bytes > MAX_HEAD:
-            self._fail(ConnectionError("the answer's head has no end"))
+            self.fail(ConnectionError("the answer's head has no end"))
+
+    def on_message_begin(self) -> None:
+        if self._waiting is None or self._waiting.done():
+            self.abort()  # a second answer to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").title()] = value.decode("latin-1")
@@ -94,7 +96,7 @@ class Connection(asyncio.Protocol):
         if error is None and self._head_is_read and not lengths:
             self._done(keep=False)
         else:
-            self._fail(error or ConnectionResetError("closed without an answer"))
+            self.fail(error or ConnectionResetError("closed without an answer"))
 
     def _done(self, *, keep: bool) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -103,10 +105,13 @@ class Connection(asyncio.Protocol):
         if not keep:
             self.abort()
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(error)
         self.abort()
+
+    def is_old(self) -> bool:
+        return time.monotonic() - self.idle_since > guard.KEEP_ALIVE_SECONDS
 
     def abort(self) -> None:
         self.usable = False
@@ -114,51 +119,55 @@ class Connection(asyncio.Protocol):
 
 
 class Wire:
-    """Connections by origin, the last used first. How many there are is the callers' concern:
-    each holds one while it posts."""
+    """Connections by origin. How many are in use is the callers' concern: each holds one while it
+    posts."""
 
-    def __init__(self, *, resolver: Any = None) -> None:
-        self._tls = ssl.create_default_context()
-        self._resolver = resolver
+    def __init__(self) -> None:
+        self._tls = ssl.create_default_context()  # takes 27 ms: once
         self._idle: dict[str, list[Connection]] = {}
+        self._swept = time.monotonic()
         self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[Any]]]] = {}
         self._closed = False
 
+    def close(self) -> None:
+        self._closed = True
+        for _, looking_up in self._names.values():
+            looking_up.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.abort()
+        self._idle.clear()
+
     async def post(self, target: Target, request: bytes) -> Answer:
-        """The answer to the request. Raises `NotConnected` where nothing was sent; any other
-        `OSError` means that it may have been taken."""
+        """The answer to the request. Raises `NotConnected` where nothing was sent; after any other
+        `OSError` it may have been taken."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + guard.TOTAL_SECONDS
         connection = self._take(target.origin)
         if connection is None:
             try:
-                async with asyncio.timeout(guard.CONNECT_SECONDS):
+                async with asyncio.timeout(min(guard.CONNECT_SECONDS, guard.TOTAL_SECONDS)):
                     connection = await self._connect(target)
             except OSError as error:  # a time-out is one too
                 raise NotConnected from error
+        # A bare timer: asyncio.timeout() costs more than writing the request.
+        timer = loop.call_at(deadline, connection.fail, TimeoutError("no answer in time"))
         try:
-            # A bare timer: asyncio.timeout() would cost more than writing the request.
-            answering = connection.ask(request)
-            timer = asyncio.get_running_loop().call_later(
-                guard.TOTAL_SECONDS, connection._fail, TimeoutError("no answer in time")
-            )
-            try:
-                return await answering
-            finally:
-                timer.cancel()
+            return await connection.ask(request)
         except BaseException:
             connection.abort()
             raise
         finally:
+            timer.cancel()
             self._give_back(target.origin, connection)
 
     def _take(self, origin: str) -> Connection | None:
-        idle = self._idle.get(origin, [])
-        oldest = time.monotonic() - guard.KEEP_ALIVE_SECONDS
+        idle = self._idle.get(origin)
         while idle:
-            connection = idle.pop()
-            if connection.usable and connection.idle_since > oldest:
+            connection = idle.pop()  # the last used is the least likely to be closed by now
+            if connection.usable and not connection.is_old():
                 return connection
             connection.abort()
-        self._idle.pop(origin, None)
         return None
 
     def _give_back(self, origin: str, connection: Connection) -> None:
@@ -167,6 +176,21 @@ class Wire:
         if connection.usable:
             connection.idle_since = time.monotonic()
             self._idle.setdefault(origin, []).append(connection)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Now and then, ends what was idle for too long: there may be many origins."""
+        if time.monotonic() - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = time.monotonic()
+        for origin, idle in list(self._idle.items()):
+            kept = [each for each in idle if each.usable and not each.is_old()]
+            for connection in set(idle) - set(kept):
+                connection.abort()
+            if kept:
+                self._idle[origin] = kept
+            else:
+                del self._idle[origin]
 
     async def _connect(self, target: Target) -> Connection:
         addresses = await self._addresses(target)
@@ -198,6 +222,12 @@ class Wire:
                 for name, entry in self._names.items()
                 if now - entry[0] <= LOOKUP_SECONDS
             }
-            kept = self._names[key] = (now, asyncio.ensure_future(self._look_up(*key)))
+            looking_up = asyncio.ensure_future(self._look_up(*key))
+            looking_up.add_done_callback(lambda task: task.cancelled() or task.exception())
+            kept = self._names[key] = (now, looking_up)
         # Shielded: who gives up waiting must not take the answer from the others.
         return await asyncio.shield(kept[1])
+
+    async def _look_up(self, host: str, port: int) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        return list(await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))

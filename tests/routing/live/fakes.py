@@ -6,6 +6,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from routing.live.asgi import hub_application
+from routing.live.protocol import PING
 
 ANSWER = 5.0  # seconds
 
@@ -17,7 +18,8 @@ async def no_http(scope: Any, receive: Any, send: Any) -> None:
 class FakeServer:
     """Takes what the application sends. While `full`, its `send` waits as a real one would."""
 
-    def __init__(self, **scope: Any) -> None:
+    def __init__(self, *, application: Any = None, pings: bool = False, **scope: Any) -> None:
+        self.application = application or hub_application(no_http)
         query = scope.pop("query", {})
         self.scope: dict[str, Any] = {
             "type": "websocket",
@@ -28,6 +30,8 @@ class FakeServer:
             "extensions": {"hub.cut": self._cut},
             **scope,
         }
+        #: Whether a test wants to see them: they come when they come.
+        self.pings = pings
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.room = asyncio.Event()
         self.room.set()
@@ -36,10 +40,9 @@ class FakeServer:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        application = hub_application(no_http)
         self._inbound.put_nowait({"type": "websocket.connect"})
         self._task = asyncio.create_task(
-            application(self.scope, self._inbound.get, self._send)  # type: ignore[arg-type]
+            self.application(self.scope, self._inbound.get, self._send)
         )
         return self
 
@@ -67,7 +70,8 @@ class FakeServer:
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self.room.wait()
-        self.sent.put_nowait(message)
+        if self.pings or message.get("text") != PING:
+            self.sent.put_nowait(message)
         if message["type"] == "websocket.close":
             self._inbound.put_nowait({"type": "websocket.disconnect", "code": message.get("code")})
 
@@ -80,13 +84,13 @@ class FakeServer:
             message["text"] = json.dumps(frame) if text is None else text
         self._inbound.put_nowait(message)
 
-    async def message(self, *, timeout: float = ANSWER) -> dict[str, Any]:
-        async with asyncio.timeout(timeout):
+    async def message(self, *, within: float = ANSWER) -> dict[str, Any]:
+        async with asyncio.timeout(within):
             return await self.sent.get()
 
-    async def frame(self, *, timeout: float = ANSWER) -> dict[str, Any]:
+    async def frame(self, *, within: float = ANSWER) -> dict[str, Any]:
         """The next frame; asserts that the socket was not closed instead."""
-        message = await self.message(timeout=timeout)
+        message = await self.message(within=within)
         assert message["type"] == "websocket.send", message
         frame: dict[str, Any] = json.loads(message["text"])
         return frame
@@ -113,11 +117,11 @@ class FakeServer:
             if answer.get("ref") == frame.get("ref", "ask"):
                 return answer
 
-    async def closed(self, *, timeout: float = ANSWER) -> tuple[list[dict[str, Any]], int | None]:
+    async def closed(self, *, within: float = ANSWER) -> tuple[list[dict[str, Any]], int | None]:
         """The frames until the close, and its code."""
         frames = []
         while True:
-            message = await self.message(timeout=timeout)
+            message = await self.message(within=within)
             if message["type"] == "websocket.close":
                 return frames, message.get("code")
             if message["type"] == "websocket.send":

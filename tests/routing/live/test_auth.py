@@ -97,9 +97,7 @@ async def test_a_wrong_origin_is_refused_whatever_the_credentials(
 ) -> None:
     ticket = await sync_to_async(tickets.issue)(alice, session_key=session_key)
     for origin in ("http://evil", "null"):
-        await assert_refused(
-            headers=headers(authorization=f"Bearer {token}", origin=origin)
-        )
+        await assert_refused(headers=headers(authorization=f"Bearer {token}", origin=origin))
         await assert_refused(headers=headers(cookie=f"sessionid={session_key}", origin=origin))
         await assert_refused(
             headers=headers(origin=origin), subprotocols=["hub.v1", f"ticket.{ticket}"]
@@ -160,9 +158,7 @@ async def test_hub_v1_is_echoed_only_where_it_was_offered(runtime: Runtime, toke
     assert accepted["subprotocol"] is None
 
 
-async def test_a_ticket_ends_after_its_time(
-    runtime: Runtime, session_key: str, alice: Any
-) -> None:
+async def test_a_ticket_ends_after_its_time(runtime: Runtime, session_key: str, alice: Any) -> None:
     from datetime import timedelta
 
     from django.utils import timezone

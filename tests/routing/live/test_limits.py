@@ -1,5 +1,6 @@
 """Bad frames are answered, abuse is closed with a documented code, and nothing kills a socket."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -183,29 +184,42 @@ async def test_one_socket_too_many_closes_the_oldest(
     hub: Callable[..., None], runtime: Any, signed_in: SignedIn
 ) -> None:
     runtime.registry._limit = 2
-    async with signed_in() as first, signed_in() as second:
+    async with signed_in() as first:
         await first.hello()
-        await second.hello()
-        async with signed_in() as third:
-            await third.hello()
-            frames, code = await first.closed()
-            assert frames == [{"action": "bye", "code": 4502, "retry_after": None}]
-            assert code == 4502
-            assert (await second.ask(action="pong"))["action"] == "done"
-            assert (await third.ask(action="pong"))["action"] == "done"
+        async with signed_in() as second:
+            await second.hello()
+            async with signed_in() as third:
+                await third.hello()
+                frames, code = await first.closed()
+                assert frames == [{"action": "bye", "code": 4502, "retry_after": None}]
+                assert code == 4502
+                assert (await second.ask(action="pong"))["action"] == "done"
+                assert (await third.ask(action="pong"))["action"] == "done"
 
 
-async def test_pings_come_and_who_says_nothing_is_closed(
+async def test_pings_come(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routing.live.heartbeat.TICK", 0.005)
+    async with signed_in(pings=True) as socket:
+        await socket.hello()
+        assert_shaped_as(await socket.frame(), "frame_ping")
+        assert_shaped_as(await socket.frame(), "frame_ping")
+
+
+async def test_who_says_nothing_is_closed_in_time(
     signed_in: SignedIn, runtime: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("routing.live.heartbeat.TICK", 0.005)
-    async with signed_in() as socket:
-        await socket.hello()
-        assert await socket.frame() == {"action": "ping"}
-        monkeypatch.setattr("routing.live.heartbeat.HEARD_WITHIN", 0.0)
-        frames, code = await socket.closed()
-        assert code == 4003
-        assert frames[-1]["code"] == 4003
+    async with signed_in() as silent, signed_in() as alive:
+        await silent.hello()
+        await alive.hello()
+        now = asyncio.get_running_loop().time()
+        for socket in runtime.registry.sockets():
+            socket.heard = now - 89.5
+        await silent.nothing(within=0.3)
+        assert (await alive.ask(action="pong"))["action"] == "done"
+        frames, code = await silent.closed(within=1.5)
+        assert (frames[-1]["action"], frames[-1]["code"], code) == ("bye", 4003, 4003)
+        assert (await alive.ask(action="pong"))["action"] == "done"
 
 
 async def test_a_slow_command_does_not_hold_up_pongs(

@@ -1,4 +1,4 @@
-"""The publisher makes no sender wait or fail, and its last messages leave before the process does."""
+"""The publisher makes no sender wait or fail; its last messages leave before the process."""
 
 import os
 import subprocess
@@ -104,6 +104,8 @@ def test_publish_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     module.publish([HINT])
 
 
+# a fork beside threads is what this is about
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_fork_has_a_publisher_of_its_own(use: Any) -> None:
     layer = Layer()
     mine = use(layer)

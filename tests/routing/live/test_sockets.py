@@ -1,5 +1,7 @@
-"""Frames are written without waiting; a client that takes nothing costs little, and loses nothing."""
+"""Frames are written without waiting; a client that takes nothing costs little."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +93,34 @@ async def test_a_gap_is_read_once_for_all_sockets_at_the_same_place(
         assert reads == [0]
 
 
+async def test_what_came_while_the_gap_was_read_does_not_come_twice(
+    signed_in: SignedIn, runtime: Runtime, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from routing.live import reading
+
+    read, begun, go_on = reading.read_page, threading.Event(), threading.Event()
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        page = read(*args, **kwargs)
+        begun.set()
+        go_on.wait(10)
+        return page
+
+    async with signed_in() as socket:
+        await socket.hello()
+        with deaf(runtime):
+            for _ in range(2):
+                await send(alice)
+        monkeypatch.setattr(reading, "read_page", slowly)
+        runtime.registry.offer(alice.pk, version=2, frame=frame(2))
+        await await_for(begun.is_set)
+        for version in (1, 2):
+            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+        go_on.set()
+        assert [one["version"] for one in await socket.frames(2)] == [1, 2]
+        await socket.nothing(within=0.3)
+
+
 async def test_a_hint_beyond_what_is_stored_is_forgotten(
     signed_in: SignedIn, runtime: Runtime, alice: Any, reads: list[Any]
 ) -> None:
@@ -159,9 +189,7 @@ async def test_answers_wait_for_room_and_are_not_left_out(
         assert [one.get("ref") for one in frames] == [None, 0, 1, 2, 3, 4]
 
 
-async def test_goodbye_reaches_every_socket_at_once(
-    signed_in: SignedIn, runtime: Runtime
-) -> None:
+async def test_goodbye_reaches_every_socket_at_once(signed_in: SignedIn, runtime: Runtime) -> None:
     async with signed_in() as first, signed_in() as second, signed_in() as full:
         for socket in (first, second, full):
             await socket.hello()
@@ -180,9 +208,7 @@ async def test_goodbye_reaches_every_socket_at_once(
             assert (await late.closed())[1] == 1012
 
 
-async def test_nothing_is_left_of_a_socket_that_went(
-    signed_in: SignedIn, runtime: Runtime
-) -> None:
+async def test_nothing_is_left_of_a_socket_that_went(signed_in: SignedIn, runtime: Runtime) -> None:
     for _ in range(3):
         async with signed_in() as socket:
             await socket.hello()
@@ -200,7 +226,7 @@ async def test_a_client_that_is_gone_at_once_leaves_nothing(
     await await_for(lambda: not runtime.registry.users)
 
 
-class deaf:  # noqa: N801 - reads like a word in a sentence
+class deaf:
     """While this lasts no message reaches the registry."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -213,6 +239,4 @@ class deaf:  # noqa: N801 - reads like a word in a sentence
     def __exit__(self, *exception: object) -> None:
         # whatever is still on its way belongs to the time of silence
         listener, handle = self.listener, self.handle
-        import asyncio
-
         asyncio.get_running_loop().call_later(0.1, setattr, listener, "_handle", handle)

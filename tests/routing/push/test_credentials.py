@@ -81,7 +81,7 @@ def test_without_a_key_nothing_is_stored() -> None:
 @pytest.mark.parametrize("key", ["password", "", 5, None])
 def test_a_key_that_hides_nothing_stops_the_start(key: object) -> None:
     with keys(FIRST, key):
-        assert [error.id for error in check_push_settings()] == ["hub.E020"]
+        assert [error.id for error in check_push_settings()] == ["hub.E040"]
         with pytest.raises(ImproperlyConfigured) as caught:
             credentials.seal(VALUE, row="application:7")
     assert str(key or "-") not in str(caught.value).replace("CREDENTIAL_KEYS", "").split("must")[0]

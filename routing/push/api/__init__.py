@@ -1,0 +1,1 @@
+"""The push road over HTTP: devices, deliveries, preferences and the VAPID key."""
