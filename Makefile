@@ -14,15 +14,20 @@ PY := $(VENV)/bin/python
 PORT ?= 8000
 ARGS ?=
 STACKS ?= embedded production
+SECONDS ?= 60
+SEED ?=
 
-.PHONY: help run test check fmt environment environment-dev
+.PHONY: help run test test-slow check fmt environment environment-dev
 .NOTPARALLEL:
 
 help:
 	@echo 'make run    serve the hub on http://127.0.0.1:$(PORT)   (PORT=, HUB_DATA=, DEBUG=)'
 	@echo 'make test   the whole suite, on SQLite and on PostgreSQL with Redis   (PYTHON=, ARGS=, STACKS=)'
+	@echo 'make test-slow  faults at random against a mixed load   (SECONDS=$(SECONDS), SEED=, STACKS=)'
 	@echo 'make check  format, lint, types, migrations, system checks, import rules'
 	@echo 'make fmt    format, and mend what the linter can mend'
+
+include clients/js/check.mk
 
 # Finds an interpreter and has it build the environment; does nothing when that is up to date.
 define build
@@ -63,13 +68,24 @@ test: environment-dev
 	done; \
 	[ $$ran = 1 ] && [ $$failed = 0 ]
 
+# The time is shared by the stacks. Without a SEED one is drawn, and printed.
+test-slow: environment-dev
+	@seed='$(SEED)'; [ -n "$$seed" ] || seed=$$($(PY) -c 'import random; print(random.randrange(10**6))'); \
+	seconds=$$($(PY) -c 'print($(SECONDS) / $(words $(STACKS)))'); failed=0; \
+	for stack in $(STACKS); do \
+		HUB_TEST_STACK=$$stack HUB_TEST_SECONDS=$$seconds HUB_TEST_SEED=$$seed \
+			$(PY) -m pytest tests/acceptance/nemesis.py -s -q --no-skips $(ARGS) || failed=1; \
+	done; \
+	echo "again: make test-slow SECONDS=$(SECONDS) SEED=$$seed STACKS='$(STACKS)'"; \
+	[ $$failed = 0 ]
+
 # Looks at the code only: the data of a running hub stay out of it.
 check: export HUB_DATA := $(VENV)/check-data
 check: export SECRET_KEY := only-for-make-check
 check: export DEBUG := 1
 check: export DATABASE_URL :=
 check: export REDIS_URL :=
-check: environment-dev
+check: environment-dev check-js
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy --strict hub notifications routing

@@ -7,14 +7,18 @@ from django.views.generic import RedirectView
 
 from hub import health, pages
 
+handler400 = "hub.errors.bad_request"
+handler500 = "hub.errors.server_error"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.inbox, name="inbox"),
     path("send/", pages.send, name="send"),
     path("login/", pages.Login.as_view(), name="login"),
     path("logout/", pages.Logout.as_view(), name="logout"),
     path("admin/", admin.site.urls),
-    # The live road's first: the domain's end with the answer to every unknown path under api/.
+    # The roads' first: the domain's end with the answer to every unknown path under api/.
     path("api/", include("routing.live.urls")),
+    path("api/", include("routing.push.urls")),
     path("api/", include("notifications.api.urls")),
     # Browsers ask for it on pages that name no icon, such as admin's.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}hub/bell.svg")),

@@ -41,6 +41,8 @@ from notifications.words import (
 
 logger = logging.getLogger(__name__)
 
+MAX_OBJECT_KEY = 255  # characters in a related object's key, as text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -192,10 +194,15 @@ def _author(author: Any, using: str) -> Any:
 
 def _links(related_objects: Iterable[models.Model]) -> list[tuple[int, str]]:
     """The objects as (content type, key); raises `InvalidField` for what has no key."""
+    if not isinstance(related_objects, Iterable):
+        raise InvalidField.of("related_objects", "must be an iterable of saved objects")
     links = []
     for linked in related_objects:
         if not isinstance(linked, models.Model) or linked.pk is None:
             raise InvalidField.of("related_objects", "must be saved objects")
+        if len(str(linked.pk)) > MAX_OBJECT_KEY:
+            message = f"must have keys of at most {MAX_OBJECT_KEY} characters"
+            raise InvalidField.of("related_objects", message)
         links.append((ContentType.objects.get_for_model(linked).pk, str(linked.pk)))
     return sorted(set(links))
 

@@ -68,10 +68,11 @@ def clean_url(value: Any) -> str:
 
 
 def clean_data(data: Any) -> Any:
-    """`data` when it is JSON of at most 16 KiB; raises `InvalidData` otherwise."""
+    """`data` when it is compact JSON of at most 16 KiB; raises `InvalidData` otherwise."""
     _look_through(data)
     try:
-        size = len(json.dumps(data, allow_nan=False, ensure_ascii=False).encode())
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidData(f"data is not JSON: {error}") from None
     if size > MAX_DATA:

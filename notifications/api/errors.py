@@ -61,6 +61,12 @@ DETAILS = {
 CHALLENGE = "Bearer"  # of the header WWW-Authenticate
 RETRY_AFTER = 5  # seconds, while the database is away
 MAX_FIELDS = 20  # in one answer
+MAX_WORDS = 500  # characters of a sentence, or of a name
+
+
+def short(words: str) -> str:
+    """Words may quote a request, of which a name alone can have a million characters."""
+    return words if len(words) <= MAX_WORDS else words[: MAX_WORDS - 1] + "…"
 
 
 class TooLarge(exceptions.APIException):
@@ -84,9 +90,15 @@ class Problem:
         return STATUS.get(self.code, 400)
 
     def body(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"code": self.code, "detail": self.detail or DETAILS[self.code]}
+        body: dict[str, Any] = {
+            "code": self.code,
+            "detail": short(self.detail) or DETAILS[self.code],
+        }
         if self.fields:
-            body["fields"] = self.fields
+            body["fields"] = {
+                short(name): [short(words) for words in found]
+                for name, found in self.fields.items()
+            }
         return body
 
 

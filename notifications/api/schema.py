@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from notifications.api.answers import Error
@@ -62,6 +63,8 @@ def operation(
             responses[status] = OpenApiResponse(
                 Error, description=", ".join(f"`{name}`" for name in names)
             )
+        # else extend_schema builds on REST_FRAMEWORK["DEFAULT_SCHEMA_CLASS"] of whatever project
+        method.kwargs = {"schema": AutoSchema}  # type: ignore[attr-defined]
         decorate: Callable[[Method], Method] = extend_schema(
             operation_id=operation_id,
             summary=summary,

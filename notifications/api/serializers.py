@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
@@ -10,6 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from notifications import tokens, users
+from notifications.api.errors import MAX_FIELDS
 from notifications.errors import InvalidField
 from notifications.inbox import STATES
 from notifications.models import Priority
@@ -142,7 +144,8 @@ class Body(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
             raise serializers.ValidationError({"non_field_errors": [NO_OBJECT]})
-        unknown = [key for key in data if key not in self.fields]
+        # no more than an answer names: a body holds a hundred thousand keys
+        unknown = list(islice((key for key in data if key not in self.fields), MAX_FIELDS))
         if unknown:
             raise serializers.ValidationError({key: ["Is not known."] for key in unknown})
         return super().to_internal_value(data)

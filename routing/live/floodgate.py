@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from routing.live.protocol import TOO_MANY_FRAMES, bye_frame
 
-HEAD = 64 * 1024  # bytes of a request before its body, as far as one read tells
+HEAD = 64 * 1024  # bytes of a request before its body; what the last read brought is not counted
 HEAD_WITHIN = 30.0  # seconds for them
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
@@ -30,8 +30,10 @@ class HeadGate(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: Bytes of the head that is being read; None within a body.
-        self._head: int | None = 0
+        #: Bytes of reads that brought nothing but a part of a head.
+        self._head = 0
+        self._in_head = True
+        self._came_on = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -43,13 +45,14 @@ class HeadGate(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._head is not None:
-            self._head += len(data)
-            if self._head > HEAD:
-                self.transport.write(TOO_LONG)
-                self.transport.close()
-                return
+        self._came_on = False
         super().data_received(data)
+        if not self._in_head or self._came_on:
+            return
+        self._head += len(data)
+        if self._head > HEAD:
+            self.transport.write(TOO_LONG)
+            self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         self._end_of_wait()
@@ -62,11 +65,11 @@ class HeadGate(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_of_wait()
-        self._head = None
+        self._head, self._in_head, self._came_on = 0, False, True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._head = 0
+        self._in_head = self._came_on = True
         super().on_message_complete()
 
     def _await_head(self) -> None:

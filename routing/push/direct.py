@@ -172,6 +172,7 @@ def note_for(event: Event, *, target: Target) -> Note:
         folded=0,
         locale=str(target.address.extra.get("locale", "")),
         at=timezone.now(),
+        ttl=conf().push_ttl,
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from routing.push import applications, notes
@@ -78,7 +79,7 @@ class Endpoint:
         most = max((count for name, count in flying.items() if name not in full), default=0)
         return min(free, share - most), full
 
-    def prepare(self, ready: Ready, claim: Claim) -> Message | Change:
+    def prepare(self, ready: Ready, claim: Claim, *, ttl: timedelta) -> Message | Change:
         """Renders one delivery; what can never be sent becomes its final state at once."""
         row = ready.row
         try:
@@ -89,6 +90,7 @@ class Endpoint:
                 folded=row.folded,
                 locale=row.device.locale if row.device is not None else "",
                 at=ready.at,
+                ttl=ttl,
             )
             self.backend.check_address(ready.address)
             prepared = self.backend.render(

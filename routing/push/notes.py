@@ -7,14 +7,13 @@ The options are what a sender gives as `push`: a mapping with the keys of `OPTIO
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import translation
 from django.utils.translation import ngettext
 
 from notifications.models import Event
-from routing.conf import conf
 from routing.push.outcomes import Note, UnsupportedOption
 
 OPTIONS = {
@@ -95,11 +94,12 @@ def note_of(
     folded: int,
     locale: str,
     at: datetime,
+    ttl: timedelta,
 ) -> Note:
     """The note for one delivery. Raises `UnsupportedOption`.
 
     `unread` is the badge unless the options say otherwise; `folded` says how many others of the
-    quiet hours this push stands for.
+    quiet hours this push stands for; `ttl` is for events that say nothing of it.
     """
     options = options_of(event)
     title = options.get("title", _first(words.title, event.title) or event.type.title)
@@ -115,7 +115,7 @@ def note_of(
         tag=event.tag if replaces(event) else "",
         collapse_id=collapse_id(event),
         priority=options.get("priority", event.priority),
-        ttl=ttl_of(event, options, at=at),
+        ttl=ttl_of(event, options, at=at, default=ttl),
         badge=None if badge is False else badge,
         silent=options.get("silent", False),
         sound=options.get("sound"),
@@ -133,9 +133,9 @@ def _first(own: str | None, shared: str) -> str:
     return shared if own is None else own
 
 
-def ttl_of(event: Event, options: Mapping[str, Any], *, at: datetime) -> int:
+def ttl_of(event: Event, options: Mapping[str, Any], *, at: datetime, default: timedelta) -> int:
     """Seconds for which a provider keeps it: as asked for, and never beyond the event's end."""
-    wanted: int = options.get("ttl", int(conf().push_ttl.total_seconds()))
+    wanted: int = options.get("ttl", int(default.total_seconds()))
     if event.expires_at is not None:
         wanted = min(wanted, int((event.expires_at - at).total_seconds()))
     return max(wanted, 0)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
+from django.contrib.auth import get_user_model
+from django.db.models import F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import JSONObject, Now
 from django.utils import timezone
 
 from notifications import inbox
-from notifications.models import Event, Filter, Notification
+from notifications.models import Channel, Event, Filter, Notification
 from routing import presence
 from routing.push import planning, quiet_hours
 from routing.push.deliveries import Change, Claim
@@ -87,13 +88,22 @@ def reread(claim: Claim, *, limit: timedelta, blocked: Blocked, using: str) -> R
     found = Reread()
     # Last, so that nothing is older than what it says.
     rows = list(_rows(held))
+    events = _events({row.event_id for row in rows}, using)
+    types = {event.type_id for event in events.values()}
+    chosen = _choices(users, types, using)
     for row in rows:
         try:
+            event = events.get(row.event_id)
+            if event is None:
+                # Retention or a deletion took it: keys to it carry no constraint.
+                raise _NotNow(State.SKIPPED, "event deleted")
+            row.event = event
+            row.chosen = chosen.get(  # type: ignore[attr-defined]
+                (row.user_id, event.type_id)
+            )
             found.ready.append(_ready(row, context))
         except _NotNow as reason:
             found.changes.append(_change(row, reason))
-    if len(rows) < len(claim.ids):
-        _drop_without_event(held, {row.pk for row in rows})
     _fold(found, using)
     return found
 
@@ -103,18 +113,31 @@ def _rows(held: DeliveryQuerySet) -> "QuerySet[Delivery]":
     notification = Notification.objects.using(held.db).filter(**mine)
     columns = ("arrived", "read_at", "archived_at", "expired_at", "deleted_at")
     words = ("title", "message", "url")
-    choice = Filter.objects.using(held.db).filter(
-        user=OuterRef("user_id"), type=OuterRef("event__type_id"), channel="push"
-    )
-    return held.select_related("event__type", "device__user").annotate(
+    active = F("device__user__is_active") if _has_active() else Value(True)
+    return held.select_related("device").annotate(
+        user_active=active,
         notification=Subquery(
             notification.values(found=JSONObject(**{name: F(name) for name in (*columns, *words)}))[
                 :1
             ]
         ),
-        chosen=Subquery(choice.values("enabled")[:1]),
         now=Now(),
     )
+
+
+def _has_active() -> bool:
+    return any(field.name == "is_active" for field in get_user_model()._meta.get_fields())
+
+
+def _events(ids: set[int], using: str) -> dict[int, Event]:
+    """Apart from the rows: many rows are of few events."""
+    return Event.objects.using(using).select_related("type").in_bulk(ids)
+
+
+def _choices(users: set[Any], types: set[int], using: str) -> dict[tuple[Any, int], bool]:
+    """What these users have chosen of the channel push."""
+    rows = Filter.objects.using(using).filter(user__in=users, type__in=types, channel=Channel.PUSH)
+    return {(row.user_id, row.type_id): row.enabled for row in rows}
 
 
 def _ready(row: Delivery, context: _Context) -> Ready:
@@ -150,7 +173,7 @@ def _check_device(row: Delivery) -> None:
         raise _NotNow(State.SKIPPED, f"device inactive: {device.reason}")
     if device.user_id != row.user_id:
         raise _NotNow(State.SKIPPED, "device of another user")
-    if not getattr(device.user, "is_active", True):
+    if row.user_active is False:  # type: ignore[attr-defined]
         raise _NotNow(State.SKIPPED, "user inactive")
 
 
@@ -201,14 +224,6 @@ def _change(row: Delivery, reason: _NotNow) -> Change:
         may_have_arrived=row.may_have_arrived,
         quiet=row.quiet or reason.quiet,
         finished_at=row.now if final else None,  # type: ignore[attr-defined]
-    )
-
-
-def _drop_without_event(held: DeliveryQuerySet, known: set[int]) -> None:
-    """Retention or a deletion took the event; keys to it carry no constraint."""
-    events = Event.objects.using(held.db).filter(pk=OuterRef("event_id"))
-    held.exclude(pk__in=known).filter(~Exists(events)).update(
-        state=State.SKIPPED, error="event deleted", claim="", lease=None, finished_at=Now()
     )
 
 

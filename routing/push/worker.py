@@ -222,8 +222,9 @@ class PushWorker:
         found = reread(claim, limit=limit, blocked=due.blocked, using=self.using)
         changes = list(found.changes)
         messages = []
+        ttl = conf().push_ttl  # once: reading settings costs more than rendering
         for ready in found.ready:
-            message = endpoint.prepare(ready, claim)
+            message = endpoint.prepare(ready, claim, ttl=ttl)
             if isinstance(message, Change):
                 changes.append(message)
             else:

@@ -379,7 +379,7 @@ class Clients:
         self._http: httpx.AsyncClient | None = None
 
     def start(
-        self, person: Person, *, port: int, patience: float = 0.2, ping_interval: float = 20.0
+        self, person: Person, *, port: int, patience: float = 0.1, ping_interval: float = 20.0
     ) -> Client:
         """A client that begins to connect; nobody waits for it here."""
 

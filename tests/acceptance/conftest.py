@@ -138,7 +138,8 @@ def own_database(
 @pytest.fixture
 def running(hub: Hub) -> Hub:
     """A hub as it usually is: a server, and a worker in it or beside it."""
+    worker = hub.begin_worker() if STACK == "production" else None
     hub.serve()
-    if STACK == "production":
-        hub.worker()
+    if worker is not None:
+        hub.await_worker(worker)
     return hub

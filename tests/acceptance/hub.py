@@ -4,6 +4,7 @@ After a fault `check()` holds everything against docs/guarantees.md.
 """
 
 import json
+import logging
 import os
 import random
 import sys
@@ -31,9 +32,11 @@ LEFT_WITHIN = 15.0  # seconds until what a client held is given back
 TRY_AGAIN = 0.2  # seconds
 POOL = 16  # PostgreSQL connections of one process
 SPARE_DESCRIPTORS = 30  # pool, Redis and files that come and go beside the sockets
-DATABASE_PAGES = 25  # users of whom a broadcast is followed up
+AWAY = 25  # users without a client of whom a broadcast is followed up
 
 P = TypeVar("P", bound=HubProcess)
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every request
 
 
 class Command(HubProcess):
@@ -98,15 +101,8 @@ class Hub:
 
     # processes
 
-    def serve(
-        self, *faults: str, port: int | None = None, env: Mapping[str, str] | None = None
-    ) -> Server:
-        server = Server(
-            *("serve", "--port", "{port}"),
-            port=port,
-            faults=faults,
-            env=self.env | dict(env or {}),
-        )
+    def serve(self, *faults: str, port: int | None = None) -> Server:
+        server = Server("serve", "--port", "{port}", port=port, faults=faults, env=self.env)
         self._begin(server)
         self.servers.append(server)
         self.port = self.port or server.port
@@ -114,10 +110,16 @@ class Hub:
             self._usual = self._look_at(server)
         return server
 
-    def worker(self, *faults: str, env: Mapping[str, str] | None = None) -> Command:
-        worker = self._begin(Command("worker", faults=faults, env=self.env | dict(env or {})))
-        wait_for(lambda: "Working" in worker.log or not worker.is_running, 20, what="a worker")
+    def worker(self, *faults: str) -> Command:
+        worker = self.begin_worker(*faults)
+        self.await_worker(worker)
         return worker
+
+    def begin_worker(self, *faults: str) -> Command:
+        return self._begin(Command("worker", faults=faults, env=self.env))
+
+    def await_worker(self, worker: Command) -> None:
+        wait_for(lambda: "Working" in worker.log or not worker.is_running, 20, what="a worker")
 
     def run(self, *arguments: str) -> str:
         process = self._begin(Command(*arguments, env=self.env))
@@ -283,7 +285,7 @@ class Hub:
                 self.ask("GET", "notifications/summary/", name)
 
     def _watched(self) -> set[str]:
-        away = list(self.people)[1 : DATABASE_PAGES + 1]
+        away = list(self.people)[1 : AWAY + 1]
         return {client.person.name for client in self.clients.all} | set(away)
 
     def missing(self) -> list[str]:
@@ -502,7 +504,11 @@ class Load:
         every: float = 0.03,
         ways: Mapping[str, int] | None = None,
         port: int | None = None,
+        fickle: str = "",
     ) -> None:
+        #: Switches its filter on and off: what is sent to it meanwhile may arrive or not.
+        self.fickle = fickle
+        self.counts: Counter[str] = Counter()
         self.hub, self.names, self.every, self.port = hub, names, every, port
         self.ways = dict(ways or {"one": 6, "few": 3, "many": 1, "mark": 2, "delete": 1})
         self._stopped = threading.Event()
@@ -539,13 +545,14 @@ class Load:
             while not self._stopped.wait(self.every * chance.uniform(0.5, 1.5)):
                 way = chance.choices(ways, list(self.ways.values()))[0]
                 getattr(self, f"_{way}")(chance)
+                self.counts[way] += 1
                 self.done += 1
         except BaseException as failure:
             self._failed.append(failure)
 
     def _send(self, chance: random.Random, *names: str) -> None:
         # without a key goes the shortest way; with one it is repeated until it is acknowledged
-        self.hub.send(*names, port=self.port, key=chance.random() < 0.5)
+        self.hub.send(*names, port=self.port, key=chance.random() < 0.5, optional={self.fickle})
 
     def _one(self, chance: random.Random) -> None:
         self._send(chance, chance.choice(self.names))
@@ -556,6 +563,16 @@ class Load:
     def _many(self, chance: random.Random) -> None:
         everybody = [name for name in self.hub.people if name != "sender"]
         self._send(chance, *chance.sample(everybody, min(len(everybody), 200)))
+
+    def _huge(self, chance: random.Random) -> None:
+        everybody = [name for name in self.hub.people if name != "sender"]
+        self._send(chance, *chance.sample(everybody, min(len(everybody), 700)))
+
+    def _filter(self, chance: random.Random) -> None:
+        channel = chance.choice(["inbox", "live"])
+        name = self.fickle if channel == "inbox" else chance.choice(self.names)
+        choice = {"types": {"post_comment": {channel: chance.random() < 0.5}}}
+        self.hub.ask("PATCH", "notifications/filter/", name, port=self.port, json=choice)
 
     def _everyone(self, chance: random.Random) -> None:
         self._send(chance)

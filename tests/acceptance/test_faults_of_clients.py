@@ -1,9 +1,6 @@
 """Clients that take nothing, answer nothing, or vanish; and what lies between them and the hub."""
 
-import base64
 import json
-import os
-import socket
 from collections.abc import Callable
 
 import psutil
@@ -11,8 +8,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.acceptance.client import Person
-from tests.acceptance.hub import Hub, Server
+from tests.acceptance.hub import Hub
+from tests.acceptance.mute import Mute
 from tests.acceptance.proxy import Proxy
 from tests.waiting import wait_for
 
@@ -20,48 +17,12 @@ MUCH = {"data": "x" * 16_000}
 MEMORY = 60 * 2**20  # bytes that a server may grow by while one client takes nothing
 
 
-class Mute:
-    """Shakes hands, and then neither reads nor says anything."""
-
-    def __init__(self, person: Person, server: Server) -> None:
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.settimeout(5)
-        self.socket.connect(("127.0.0.1", server.port))
-        lines = [
-            "GET /ws/notifications HTTP/1.1",
-            f"Host: 127.0.0.1:{server.port}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-            "Sec-WebSocket-Version: 13",
-            f"Authorization: Bearer {person.token}",
-        ]
-        self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        assert self.socket.recv(12) == b"HTTP/1.1 101"
-
-    def __enter__(self) -> "Mute":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.socket.close()
-
-    def rest(self) -> bytes:
-        """Whatever the server still had written, up to its end."""
-        found = b""
-        try:
-            while data := self.socket.recv(2**16):
-                found = found[-1000:] + data
-        except OSError:
-            pass
-        return found
-
-
+@pytest.mark.embedded
 def test_a_client_that_never_reads_is_closed_and_loses_nothing(hub: Hub) -> None:
     server = hub.serve("routing.live.sockets.DRAIN_LIMIT=1", "routing.live.server.LINGER=1")
     hub.come("user0", "user1")
     before = psutil.Process(server.pid).memory_info().rss
-    with Mute(hub.people["user0"], server) as mute:
+    with Mute(hub.people["user0"], server.port) as mute:
         wait_for(lambda: server.numbers()["sockets"] == 3)
 
         def is_closed() -> bool:
@@ -76,16 +37,18 @@ def test_a_client_that_never_reads_is_closed_and_loses_nothing(hub: Hub) -> None
     hub.check()
 
 
+@pytest.mark.embedded
 def test_a_client_that_answers_no_pings_of_the_protocol_is_closed(hub: Hub) -> None:
     server = hub.serve("pings=1")
     hub.come("user0")
-    with Mute(hub.people["user0"], server):
+    with Mute(hub.people["user0"], server.port):
         wait_for(lambda: server.numbers()["sockets"] == 2)
         hub.send("user0")
         wait_for(lambda: server.numbers()["sockets"] == 1, 10, what="the socket to be closed")
     hub.check()
 
 
+@pytest.mark.embedded
 def test_a_client_that_answers_no_pings_of_the_hub_is_closed_with_4003(hub: Hub) -> None:
     server = hub.serve(
         "routing.live.heartbeat.PING_EVERY=1", "routing.live.heartbeat.HEARD_WITHIN=2"
@@ -104,6 +67,7 @@ def test_a_client_that_answers_no_pings_of_the_hub_is_closed_with_4003(hub: Hub)
     hub.check()
 
 
+@pytest.mark.embedded
 def test_a_client_behind_a_black_hole_is_given_up_and_comes_back_equal(
     hub: Hub, make_proxy: Callable[..., Proxy]
 ) -> None:
@@ -120,6 +84,7 @@ def test_a_client_behind_a_black_hole_is_given_up_and_comes_back_equal(
     hub.check()
 
 
+@pytest.mark.embedded
 def test_connections_that_are_slow_reset_or_half_closed_cost_nothing_but_time(
     hub: Hub, make_proxy: Callable[..., Proxy]
 ) -> None:

@@ -18,8 +18,9 @@ def breakable(
     make_hub: Callable[..., Hub], own_database: Database, own_postgres: PostgresServer
 ) -> Hub:
     hub = make_hub(database=own_database)
+    worker = hub.begin_worker()
     hub.serve()
-    hub.worker()
+    hub.await_worker(worker)
     hub.come(*USERS)
     return hub
 

@@ -32,8 +32,9 @@ def setting(
     """A hub that reaches a Redis of its own through a proxy."""
     proxy = make_proxy(own_redis.port)
     hub = make_hub(redis_url=f"redis://127.0.0.1:{proxy.port}/0")
+    worker = hub.begin_worker()
     server = hub.serve()
-    hub.worker()
+    hub.await_worker(worker)
     hub.come(*USERS)
     hears(server)
     return Setting(hub, server, proxy)

@@ -45,6 +45,7 @@ def test_what_was_rolled_back_after_sending_was_never_sent(running: Hub) -> None
     hub.check()
 
 
+@pytest.mark.production
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_sender_whose_clock_is_an_hour_off_reaches_everybody(running: Hub, hours: int) -> None:
     hub = running
@@ -57,6 +58,7 @@ def test_a_sender_whose_clock_is_an_hour_off_reaches_everybody(running: Hub, hou
     hub.check()
 
 
+@pytest.mark.production
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_killed_sender_whose_clock_was_an_hour_off_has_sent(running: Hub, hours: int) -> None:
     hub = running

@@ -1,5 +1,6 @@
 """The hub's page in a real browser: what arrives is seen, and every tab shows the same."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -178,6 +179,25 @@ def test_a_link_is_followed_and_the_notification_is_read(alice_is: Any, alice: A
     until(page, f"{LIST}.then(list => list.results.at(-1).read_at !== null)")
 
 
+def test_a_router_keeps_the_page(alice_is: Any, alice: Any) -> None:
+    from notifications import send_notification
+
+    send_notification("post_like", users=[alice], title="Go on", url="/logout/")
+    page = opened(alice_is)
+    page.evaluate("""() => {
+        globalThis.opened = [];
+        document.addEventListener('notification-open', (event) => {
+            event.preventDefault();
+            globalThis.opened.push(event.detail.notification.event.url);
+        });
+    }""")
+    in_list(page).first.click(position={"x": 300, "y": 50})  # beside the link
+    expect(in_list(page).first).not_to_have_class(re.compile("unread"), timeout=SOON)
+    titles(page).first.click()
+    assert page.evaluate("globalThis.opened") == ["/logout/", "/logout/"]
+    assert page.evaluate("location.pathname") == "/"
+
+
 def test_by_keyboard_alone(alice_is: Any) -> None:
     page = opened(alice_is)
     for title in ("One", "Two", "Three"):
@@ -284,10 +304,6 @@ async () => {
     document.body.replaceChildren(host);
     await new Promise((done) => setTimeout(done, 500));
 
-    const long = [];
-    new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) long.push(Math.round(entry.duration));
-    }).observe({ type: 'longtask' });
     const scroller = host.shadowRoot.querySelector('.scroller');
     let frames = 0, arrived = 10000;
     const end = performance.now() + 6000;
@@ -303,19 +319,21 @@ async () => {
         }
     }
     const shown = host.shadowRoot.querySelectorAll('.item').length;
-    return { long, frames, shown, total: state.items.length };
+    return { frames, shown, total: state.items.length };
 }
 """
 
 
-def test_no_long_task_while_scrolling_ten_thousand(alice_is: Any) -> None:
+def test_no_long_task_while_scrolling_ten_thousand(alice_is: Any, chromium: Any) -> None:
     page = opened(alice_is)
-    # The clock also runs while other programs have the processor: the best of three counts.
-    for _ in range(3):
-        seen = page.evaluate(TEN_THOUSAND)
-        if not seen["long"]:
-            break
-    assert seen["long"] == []
+    # Time on the processor: on the clock a task also waits for other programs.
+    chromium.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline"])
+    seen = page.evaluate(TEN_THOUSAND)
+    trace = json.loads(chromium.stop_tracing())["traceEvents"]
+    ended = [event for event in trace if event["name"] == "RunTask" and "tdur" in event]
+    tasks = [event["tdur"] / 1000 for event in ended]
+    assert len(tasks) > 1000
+    assert max(tasks) < 50  # ms
     assert seen["frames"] > 60
     assert seen["total"] > 10_000
     assert seen["shown"] < 60

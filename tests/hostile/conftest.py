@@ -46,14 +46,15 @@ def server(standing_server: ServerProcess, transactional_db: None) -> Iterator[S
 
 
 def faults_in(log: str) -> list[str]:
-    """Traces, but those that Django logs of requests that it has refused; and errors of ours."""
-    lines = log.splitlines()
-    traces = [
-        before
-        for before, line in zip(lines, lines[1:], strict=False)
-        if line.startswith("Traceback") and " django.security." not in before
-    ]
-    return traces + [line for line in lines if "server_error" in line]
+    """The log's lines with a trace, but of requests that Django refused; and errors of ours."""
+    found, line = [], ""
+    for text in log.splitlines():
+        if text[:2] == "20":  # it begins with the date
+            line = text
+        refused = " django.security." in line
+        if (text.startswith("Traceback") and not refused) or "server_error" in text:
+            found.append(line)
+    return found
 
 
 @pytest.fixture

@@ -78,3 +78,20 @@ def test_not_ready_without_a_database(
 def test_only_looks_are_answered(client: Client, path: str) -> None:
     assert client.head(path).status_code == 200
     assert client.post(path).status_code == 405
+
+
+def test_its_numbers_a_process_tells_on_its_own_machine(client: Client) -> None:
+    answer = client.get("/health/numbers")
+    assert answer.status_code == 200
+    numbers = answer.json()
+    assert numbers["sockets"] == numbers["users"] == numbers["subscriptions"] == 0
+    assert numbers["tasks"] >= 1
+
+
+@pytest.mark.parametrize(
+    "given", [{"REMOTE_ADDR": "10.0.0.9"}, {"HTTP_X_FORWARDED_FOR": "10.0.0.9"}]
+)
+def test_its_numbers_it_tells_nobody_else(client: Client, given: dict[str, Any]) -> None:
+    answer = client.get("/health/numbers", **given)
+    assert answer.status_code == 403
+    assert b"tasks" not in answer.content

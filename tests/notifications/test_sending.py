@@ -137,6 +137,9 @@ def test_with_transactions_by_hand_the_rows_are_left_to_the_worker(alice):
         ({"author": "alice"}, "invalid"),
         ({"author": User(username="unsaved")}, "invalid"),
         ({"related_objects": [User(username="unsaved")]}, "invalid"),
+        ({"related_objects": User(username="unsaved")}, "invalid"),
+        ({"related_objects": None}, "invalid"),
+        ({"related_objects": [Group(pk="x" * 256)]}, "invalid"),
         ({"push": 7}, "invalid"),
         ({"template": "no_such_template"}, "unknown_template"),
         ({"context": {"a": 1}}, "invalid"),
@@ -160,6 +163,13 @@ def test_a_deep_nest_of_data_is_refused_however_deep(alice):
     with pytest.raises(errors.InvalidData):
         send_notification("post_like", users=alice, data=nest)
     assert nothing_is_stored()
+
+
+def test_data_is_measured_as_compact_json(alice):
+    data = [1] * 8_191  # with a blank behind each comma it would be 24 KiB
+    assert send_notification("post_like", users=alice, data=data).data == data
+    with pytest.raises(errors.InvalidData):
+        send_notification("post_like", users=alice, data=[*data, 1])
 
 
 def test_a_mistake_deep_in_a_long_iterable_stores_nothing(alice):

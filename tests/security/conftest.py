@@ -13,6 +13,8 @@ from django.test import Client
 from notifications import send_notification, tokens
 from notifications.models import Notification, Token
 from notifications.testing import settle
+from routing.push import applications
+from routing.push.registration import register
 from tests.processes import Processes, ServerProcess
 from tests.security.operations import Owned
 from tests.waiting import wait_for
@@ -39,12 +41,15 @@ def owned(alice: Any, password: str) -> Owned:
         data={"text": MARKER},
         tag=MARKER,
     )
+    applications.ensure_web_push()  # whose public key is an operation of its own
+    device, _ = register(alice, backend="fcm", token=f"{MARKER}-token", name=MARKER)
     return Owned(
         user_id=alice.pk,
         username=alice.get_username(),
         password=password,
         event_id=Notification.objects.get(user=alice).event_id,
         token_id=Token.objects.get(digest=tokens.digest(text)).pk,
+        device_id=device.pk,
     )
 
 

@@ -25,6 +25,7 @@ NEEDS_PERMISSION = {"event_create": "hub_notifications.add_event"}
 OBJECTS: dict[str, Callable[["Owned"], Any]] = {
     "event_id": lambda owned: owned.event_id,
     "token_id": lambda owned: owned.token_id,
+    "device_id": lambda owned: owned.device_id,
 }
 
 #: An operation with a body → one that is in order, about things of the owner where it can be.
@@ -35,6 +36,9 @@ BODIES: dict[str, Callable[["Owned"], Any]] = {
     "notification_read": lambda owned: {},
     "notification_mark": lambda owned: {"state": "archived", "ids": [owned.event_id]},
     "filter_update": lambda owned: {"types": {"post_like": {"push": False}}},
+    "device_create": lambda owned: {"backend": "fcm", "token": "another-device-of-its-own"},
+    "device_update": lambda owned: {"name": "renamed"},
+    "preferences_update": lambda owned: {"time_zone": "Europe/Berlin"},
 }
 
 #: An id that is in range and that nobody has.
@@ -52,6 +56,7 @@ class Owned:
     password: str
     event_id: int
     token_id: int
+    device_id: int
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ NO_OPERATIONS = {"api/schema/", "api/docs/", "api/"}
 #: What people and machines ask for outside of the API without having signed in.
 PAGES_FOR_ALL = {"login/", "logout/", "favicon.ico", "health/live", "health/ready", "metrics"}
 
+#: What only this machine is told, whoever asks there.
+ONLY_HERE = {"health/numbers"}
+
 
 def test_every_operation_is_in_the_matrix() -> None:
     parameters = {name for operation in operations() for name in operation.parameters}
@@ -61,10 +64,14 @@ def test_every_address_below_api_is_an_operation_of_the_schema() -> None:
 
 def test_every_other_address_wants_a_login_or_is_named(client: Client) -> None:
     for route in addresses(get_resolver("hub.urls")):
-        if route.startswith(("api/", "admin/")) or route in PAGES_FOR_ALL:
+        if route.startswith(("api/", "admin/")) or route in PAGES_FOR_ALL | ONLY_HERE:
             continue
         answer = client.get("/" + route)
         assert (answer.status_code, answer["Location"]) == (302, f"/login/?next=/{route}")
+
+
+def test_a_processes_numbers_are_for_its_own_machine(client: Client) -> None:
+    assert client.get("/health/numbers", REMOTE_ADDR="203.0.113.7").status_code in (403, 404)
 
 
 def addresses(resolver: URLResolver, before: str = "") -> list[str]:
@@ -204,7 +211,7 @@ def test_another_user_reaches_nothing_of_the_owners(
     else:
         # done for himself: of the ids of others nothing was altered
         found = answer.json()
-        assert answer.status_code == 200
+        assert answer.status_code in (200, 201)
         assert isinstance(found, list) or found.get("changed", 0) == 0
 
 

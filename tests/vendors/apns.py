@@ -41,7 +41,8 @@ def private_pem(key: Key, passphrase: bytes = b"") -> str:
     ).decode()
 
 
-def public_pem(key: Key) -> str:
+def public_pem(private: str) -> str:
+    key = serialization.load_pem_private_key(private.encode(), None)
     return (
         key.public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -166,11 +167,16 @@ class ApnsPeer:
 
 @asynccontextmanager
 async def apns_peer(
-    *, authority: Authority | None = None, client_certificates: bool = False, **config: Any
+    *,
+    authority: Authority | None = None,
+    client_certificates: bool = False,
+    signing: str = "",
+    **config: Any,
 ) -> AsyncIterator[ApnsPeer]:
-    """`streams`, `latency` (ms) and `refuses` are the peer's manners at large."""
+    """`streams`, `latency` (ms) and `refuses` are the peer's manners at large; `signing` is the key
+    (PEM) that tokens must be of."""
     authority = authority or Authority()
-    signing, server = new_key(), new_key()
+    signing, server = signing or private_pem(new_key()), new_key()
     tls = {"key": private_pem(server), "cert": authority.server(server)}
     if client_certificates:
         tls["ca"] = authority.pem
@@ -183,11 +189,12 @@ async def apns_peer(
         stdout=asyncio.subprocess.PIPE,
         limit=LINE,
     )
-    peer = ApnsPeer("", authority.pem, private_pem(signing), process)
+    peer = ApnsPeer("", authority.pem, signing, process)
     try:
         port = (await peer.tell({"tls": tls, **config}))["port"]
         peer.base = f"https://localhost:{port}"
         yield peer
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()

@@ -47,13 +47,15 @@ function limit(session, streams) {
 
 function respond(stream, status, body, headers = {}) {
   if (stream.destroyed || stream.closed) return;
-  stream.respond({ ":status": status, "apns-id": crypto.randomUUID(), ...headers }, { endStream: !body });
+  const head = { ":status": status, "apns-id": stream.apnsId, ...headers };
+  stream.respond(head, { endStream: !body });
   if (body) stream.end(body);
 }
 
 function accept(stream, session, device) {
   setTimeout(() => {
     if (stream.destroyed || stream.closed || session.destroyed) return;
+    if (stream.id > session.last) return; // GOAWAY has said that it was not looked at
     taken.set(device, (taken.get(device) || 0) + 1);
     if (config.refuses) limit(session, config.streams);
     respond(stream, 200, "");
@@ -68,6 +70,7 @@ function goAway(stream, session) {
   stats.goaways += 1;
   const ids = session.leaving.map((each) => each.id).sort((a, b) => a - b);
   const last = ids[GOAWAY_AT / 2 - 1];
+  session.last = last;
   session.goaway(0, last);
   setTimeout(() => {
     for (const each of session.leaving) {
@@ -87,7 +90,8 @@ const MANNERS = {
   "5e": (stream) => respond(stream, 503, ""), // an error without a body
   "5f": (stream) => {
     // a body in two frames
-    stream.respond({ ":status": 400 });
+    if (stream.destroyed || stream.closed) return;
+    stream.respond({ ":status": 400, "apns-id": stream.apnsId });
     stream.write('{"reason":"BadDe');
     setTimeout(() => stream.destroyed || stream.end('viceToken"}'), 20);
   },
@@ -124,6 +128,7 @@ function serve(stream, headers, session) {
   stream.on("data", (part) => parts.push(part));
   stream.on("end", () => {
     const device = (stream.device = headers[":path"].split("/").pop());
+    stream.apnsId = headers["apns-id"] || crypto.randomUUID();
     const body = Buffer.concat(parts);
     stats.requests += 1;
     came.push({ headers: { ...headers }, body: body.toString() });
@@ -142,7 +147,10 @@ function start() {
     ...config.tls,
     requestCert: Boolean(config.tls.ca),
     rejectUnauthorized: Boolean(config.tls.ca),
+    // Node would take its own hostility for an attack of ours.
     maxOutstandingSettings: 100000,
+    maxSessionRejectedStreams: 100000,
+    maxSessionInvalidFrames: 100000,
     settings: { maxConcurrentStreams: config.streams },
   });
   server.seen = new Set();
@@ -150,6 +158,7 @@ function start() {
     stats.connections += 1;
     session.server = server;
     session.open = new Set();
+    session.last = Infinity;
     limits.set(session, config.streams);
     session.on("error", (error) => stats.faults.push(String(error.code)));
     session.on("stream", (stream, headers) => serve(stream, headers, session));

@@ -1,12 +1,14 @@
 // The hub's client: loads, connects, stays equal to the inbox, and shows marks before they are made.
 
 import { Backoff } from './backoff.js';
-import { Replica, reaches, select, withState } from './replica.js';
+import { Replica, select } from './replica.js';
 import { HubError, Rest } from './rest.js';
+import { Site } from './site.js';
 import { SharedLink } from './tabs.js';
 import { Uplink, newRef } from './uplink.js';
+import { Wishes } from './wishes.js';
 
-/** @import { ClientOptions, EventType, Filter, Marked, MarkWhat, Notification, State, Status, Timing } from '../types/index.js' */
+/** @import { ClientOptions, EventType, Filter, MarkWhat, Notification, State, Status, Timing } from '../types/index.js' */
 /** @import { Cursor, View } from './replica.js' */
 /** @import { LinkStatus, Listeners, Problem } from './uplink.js' */
 /** @import { Link } from './tabs.js' */
@@ -30,19 +32,6 @@ const MOST_PER_PAGE = 200;
 const MOST_SAVED = 60;
 
 /**
- * Something asked for that the inbox does not show yet. `version` is set once the hub has done it.
- * @typedef {object} Wish
- * @property {any} frame
- * @property {string} at
- * @property {ReadonlySet<number> | null} ids
- * @property {number | null} version
- * @property {number} sentAt 0: not sent
- * @property {boolean} held
- * @property {(marked: Marked) => void} resolve
- * @property {(problem: HubError) => void} reject
- */
-
-/**
  * A sync that is not answered yet: from where it was asked, and up to where it must reach, as far
  * as frames that came in between tell. Without a `ref` the link has asked, by connecting.
  * @typedef {{ ref: string, cursor: Cursor, upTo: number }} Asked
@@ -51,6 +40,7 @@ const MOST_SAVED = 60;
 export class HubClient {
   /** @type {ClientOptions} */
   #options;
+  #site;
   #timing;
   #isVisible;
   #rest;
@@ -82,10 +72,7 @@ export class HubClient {
   #asked = null;
   #acked = 0;
 
-  /** @type {Map<string, Wish>} */
-  #wishes = new Map();
-  /** Rows with wishes applied; thrown away when these change. @type {WeakMap<Notification, Notification>} */
-  #wished = new WeakMap();
+  #wishes;
 
   /** @type {Set<() => void>} */
   #listeners = new Set();
@@ -104,6 +91,7 @@ export class HubClient {
   /** @param {ClientOptions} [options] */
   constructor(options = {}) {
     this.#options = options;
+    this.#site = new Site(options);
     this.#timing = { ...TIMING, ...options.timing };
     this.#isVisible =
       options.isVisible ??
@@ -111,12 +99,17 @@ export class HubClient {
     const { retryFirst, retryLongest } = this.#timing;
     this.#backoff = new Backoff({ first: retryFirst, longest: retryLongest });
     this.#view = viewOf(options.filter ?? {});
+    this.#wishes = new Wishes({
+      send: (frame) => this.#session !== '' && (this.#link?.send(frame) ?? false),
+      changed: () => this.#changed(),
+      patience: this.#timing.answer,
+    });
     this.#rest = new Rest({
-      apiUrl: this.#urls().api,
+      apiUrl: this.#site.api,
       fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
       token: asFunction(options.token),
-      csrf: () => this.#csrf(),
-      credentials: options.token ? 'omit' : this.#isForeign() ? 'include' : 'same-origin',
+      csrf: () => this.#site.csrf(),
+      credentials: options.token ? 'omit' : this.#site.isForeign ? 'include' : 'same-origin',
       timeout: this.#timing.request,
     });
   }
@@ -142,9 +135,7 @@ export class HubClient {
     this.#session = '';
     this.#resumeLater();
     this.#reloading = false;
-    for (const wish of [...this.#wishes.values()]) {
-      this.#settle(wish, new HubError({ code: 'cancelled', detail: 'The client was stopped.' }));
-    }
+    this.#wishes.callOff('The client was stopped.');
     this.#changed();
   };
 
@@ -176,8 +167,8 @@ export class HubClient {
   /** @param {MarkWhat} what */
   mark = ({ state, ids, upTo, type }) => {
     if ((ids === undefined) === (upTo === undefined)) throw new TypeError('either ids or upTo');
-    if (ids) return this.#wish({ action: 'mark', state, ids: checked(ids) });
-    return this.#wish({ action: 'mark', state, up_to: upTo, ...(type ? { type } : {}) });
+    if (ids) return this.#wishes.make({ action: 'mark', state, ids: checked(ids) });
+    return this.#wishes.make({ action: 'mark', state, up_to: upTo, ...(type ? { type } : {}) });
   };
 
   /**
@@ -194,7 +185,7 @@ export class HubClient {
    * @param {{ hold?: number, signal?: AbortSignal }} [options]
    */
   delete = (ids, { hold = 0, signal } = {}) =>
-    this.#wish({ action: 'delete', ids: checked(ids) }, hold, signal);
+    this.#wishes.make({ action: 'delete', ids: checked(ids) }, hold, signal);
 
   loadMore = async () => {
     const view = this.#view;
@@ -247,7 +238,7 @@ export class HubClient {
   /** From what was kept, or from nothing. */
   #begin() {
     const life = (this.#life += 1);
-    const identity = this.#who();
+    const identity = this.#site.who();
     const isOther = this.#identity !== '' && this.#identity !== identity;
     this.#identity = identity;
     this.#link?.close();
@@ -271,9 +262,7 @@ export class HubClient {
     this.#asked = null;
     this.#acked = 0;
     this.#types = null;
-    for (const wish of [...this.#wishes.values()]) {
-      this.#settle(wish, new HubError({ code: 'cancelled', detail: 'Somebody else signed in.' }));
-    }
+    this.#wishes.callOff('Somebody else signed in.');
   }
 
   /** Position first, for the badge; then the list. @param {number} life */
@@ -309,7 +298,7 @@ export class HubClient {
     const uplink = (listeners) =>
       new Uplink({
         ...listeners,
-        socketUrl: this.#urls().socket,
+        socketUrl: this.#site.socket,
         WebSocket: this.#options.WebSocket ?? globalThis.WebSocket,
         rest: this.#rest,
         ticket: this.#ticket(),
@@ -347,7 +336,7 @@ export class HubClient {
       this.#resumeLater();
     }
     // The session has ended, or another one has begun in another tab.
-    if (phase !== 'open' && phase !== 'polling' && this.#who() !== this.#identity) {
+    if (phase !== 'open' && phase !== 'polling' && this.#site.who() !== this.#identity) {
       setTimeout(() => this.#running && this.#begin());
     }
     this.#changed();
@@ -368,7 +357,7 @@ export class HubClient {
       if (resumes && epoch === cursor.epoch) this.#expect('');
       else this.#ask();
     }
-    for (const wish of this.#wishes.values()) if (wish.version === null) this.#send(wish);
+    this.#wishes.sendAll();
   }
 
   /** The connection has broken: what it did not finish is read again from where it began. */
@@ -458,10 +447,7 @@ export class HubClient {
       if (frame.version > (this.#replica.cursor?.version ?? Infinity)) this.#ask();
       return;
     }
-    const wish = this.#wishes.get(frame.ref);
-    if (!wish || wish.version !== null) return;
-    wish.version = frame.changed === 0 ? 0 : frame.version;
-    wish.resolve({ changed: frame.changed, version: frame.version });
+    this.#wishes.done(frame);
     this.#moved();
   }
 
@@ -472,8 +458,7 @@ export class HubClient {
       this.#resumeLater();
       return this.#after('ask', this.#timing.retryFirst * (1 + Math.random()), () => this.#ask());
     }
-    const wish = this.#wishes.get(ref);
-    if (wish && wish.version === null) this.#settle(wish, new HubError({ code, detail }));
+    this.#wishes.refused(ref, new HubError({ code, detail }));
   }
 
   /** Section 7.3 of the protocol. @param {number} retryAfter seconds */
@@ -485,7 +470,7 @@ export class HubClient {
     const isCurrent = () => life === this.#life && this.#reloading;
     await this.#pause('load', retryAfter * 1000);
     while (isCurrent()) {
-      if (this.#who() !== this.#identity) return this.#begin();
+      if (this.#site.who() !== this.#identity) return this.#begin();
       try {
         const view = this.#view;
         const list = await this.#list(view, Infinity);
@@ -494,9 +479,7 @@ export class HubClient {
         this.#replica.replace(list, view);
         this.#problem = null;
         this.#backoff.reset();
-        for (const wish of [...this.#wishes.values()]) {
-          if (wish.version !== null) this.#settle(wish);
-        }
+        this.#wishes.shown(Infinity);
         this.#changed();
         if (this.#linkEpoch !== null && this.#linkEpoch !== list.epoch) this.#link?.restart();
         else this.#ask();
@@ -517,9 +500,7 @@ export class HubClient {
   /** The cursor may have moved. */
   #moved() {
     const version = this.#replica.cursor?.version ?? 0;
-    for (const wish of [...this.#wishes.values()]) {
-      if (wish.version !== null && wish.version <= version) this.#settle(wish);
-    }
+    this.#wishes.shown(version);
     if (version > this.#acked) this.#ackSoon();
   }
 
@@ -534,131 +515,13 @@ export class HubClient {
     });
   }
 
-  // Wishes: marks and deletions, shown before they are made
-
-  /**
-   * @param {any} frame
-   * @param {number} [hold]
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<Marked>}
-   */
-  #wish(frame, hold = 0, signal) {
-    const ref = newRef('wish');
-    return new Promise((resolve, reject) => {
-      /** @type {Wish} */
-      const wish = {
-        frame: { ...frame, ref },
-        at: new Date().toISOString(),
-        ids: frame.ids ? new Set(frame.ids) : null,
-        version: null,
-        sentAt: 0,
-        held: hold > 0,
-        resolve,
-        reject,
-      };
-      this.#wishes.set(ref, wish);
-      this.#wished = new WeakMap();
-      if (hold > 0) {
-        setTimeout(() => this.#letGo(wish), hold);
-        signal?.addEventListener('abort', () => {
-          if (!wish.held) return;
-          this.#settle(wish, new HubError({ code: 'cancelled', detail: 'Called off.' }));
-        });
-      } else {
-        this.#send(wish);
-      }
-      this.#changed();
-    });
-  }
-
-  /** @param {Wish} wish */
-  #letGo(wish) {
-    if (!wish.held) return;
-    wish.held = false;
-    if (this.#wishes.has(wish.frame.ref)) this.#send(wish);
-  }
-
-  /** @param {Wish} wish */
-  #send(wish) {
-    if (wish.held || !this.#link || !this.#session) return;
-    if (!this.#link.send(wish.frame)) return;
-    wish.sentAt = Date.now();
-    this.#watchWishes();
-  }
-
-  /** What stays without an answer is sent again: to mark or delete twice alters nothing. */
-  #watchWishes() {
-    if (this.#timers.wishes) return;
-    this.#after('wishes', this.#timing.answer, () => {
-      const waiting = [...this.#wishes.values()].filter((wish) => wish.version === null);
-      for (const wish of waiting) {
-        if (wish.sentAt && Date.now() - wish.sentAt >= this.#timing.answer) this.#send(wish);
-      }
-      if (waiting.some((wish) => wish.sentAt > 0)) this.#watchWishes();
-    });
-  }
-
-  /**
-   * @param {Wish} wish
-   * @param {HubError} [problem]
-   */
-  #settle(wish, problem) {
-    wish.held = false;
-    this.#wishes.delete(wish.frame.ref);
-    this.#wished = new WeakMap();
-    if (problem) wish.reject(problem);
-    this.#changed();
-  }
-
-  /**
-   * The row as it will be; null if it will be gone.
-   * @param {Notification} row
-   * @returns {Notification | null}
-   */
-  #foresee = (row) => {
-    if (this.#wishes.size === 0) return row;
-    let seen = this.#wished.get(row);
-    if (seen) return seen === GONE ? null : seen;
-    seen = row;
-    for (const { frame, at, ids } of this.#wishes.values()) {
-      if (!(ids ? ids.has(row.id) : reaches(frame, seen))) continue;
-      if (frame.action === 'delete') {
-        seen = GONE;
-        break;
-      }
-      seen = withState(seen, frame.state, at);
-    }
-    this.#wished.set(row, seen);
-    return seen === GONE ? null : seen;
-  };
-
-  /** The hub's counters, and what the wishes will make of them. */
-  #counters() {
-    let { unread, unseen } = this.#replica.counters;
-    if (this.#wishes.size === 0) return { unread, unseen };
-    for (const row of this.#replica.rows.values()) {
-      const seen = this.#foresee(row);
-      if (seen === row) continue;
-      unread += Number(isUnread(seen)) - Number(isUnread(row));
-      unseen += Number(isUnseen(seen)) - Number(isUnseen(row));
-    }
-    // A mark of everything also means what was never loaded.
-    const version = this.#replica.cursor?.version ?? 0;
-    for (const { frame } of this.#wishes.values()) {
-      if (frame.up_to === undefined || frame.type || frame.up_to < version) continue;
-      if (frame.state === 'read' || frame.state === 'archived') unread = 0;
-      if (frame.state !== 'unread' && frame.state !== 'unarchived') unseen = 0;
-    }
-    return { unread: Math.max(0, unread), unseen: Math.max(0, unseen) };
-  }
-
   // The snapshot
 
   /** @returns {State} */
   #snapshot() {
     const { cursor } = this.#replica;
     const before = this.#state ?? this.#last;
-    const items = [...select(this.#replica, this.#view, this.#foresee)];
+    const items = [...select(this.#replica, this.#view, this.#wishes.foresee)];
     const same =
       before.items.length === items.length && items.every((row, i) => row === before.items[i]);
     const horizon = this.#replica.horizon(this.#view);
@@ -666,7 +529,7 @@ export class HubClient {
     return (this.#last = Object.freeze({
       status: this.#status(),
       error: this.#problem ?? this.#link?.status.error ?? null,
-      ...this.#counters(),
+      ...this.#wishes.counters(this.#replica),
       items: same ? before.items : Object.freeze(items),
       filter: this.#view,
       loaded: this.#loaded && horizon !== Infinity,
@@ -756,7 +619,7 @@ export class HubClient {
     };
     on(document, 'visibilitychange', () => {
       if (!this.#isVisible()) return this.#save();
-      if (this.#who() !== this.#identity) return this.#begin();
+      if (this.#site.who() !== this.#identity) return this.#begin();
       this.#link?.nudge('visible');
       this.#moved();
     });
@@ -772,7 +635,7 @@ export class HubClient {
       this.#changed();
     });
     on(window, 'pagehide', () => {
-      for (const wish of this.#wishes.values()) this.#letGo(wish);
+      this.#wishes.letGo();
       this.#save();
       // A page that keeps a socket cannot be kept itself, and another tab shall lead at once.
       this.#link?.close();
@@ -785,7 +648,7 @@ export class HubClient {
   }
 
   #storageKey() {
-    return `django-notification-hub ${this.#urls().api}`;
+    return `django-notification-hub ${this.#site.api}`;
   }
 
   #save() {
@@ -812,38 +675,6 @@ export class HubClient {
     }
   }
 
-  #urls() {
-    const here = typeof location === 'undefined' ? undefined : location.href;
-    const { baseUrl = '/', apiUrl, socketUrl } = this.#options;
-    const base = new URL(baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`, here);
-    const api = new URL(apiUrl ?? 'api/', base);
-    const socket = new URL(socketUrl ?? 'ws/notifications', base);
-    socket.protocol = socket.protocol.replace('http', 'ws');
-    return { api: api.href.replace(/\/?$/, '/'), socket: socket.href };
-  }
-
-  #isForeign() {
-    return typeof location !== 'undefined' && new URL(this.#urls().api).origin !== location.origin;
-  }
-
-  #csrf() {
-    const { csrfToken, csrfCookie = 'csrftoken' } = this.#options;
-    if (csrfToken) return csrfToken;
-    if (typeof document === 'undefined') return '';
-    for (const pair of document.cookie.split('; ')) {
-      const [name, ...value] = pair.split('=');
-      if (name === csrfCookie) return decodeURIComponent(value.join('='));
-    }
-    return '';
-  }
-
-  /** Changes when somebody else signs in; empty if the page cannot know. */
-  #who() {
-    const { user = '', token, csrfToken } = this.#options;
-    const secret = typeof token === 'string' ? token : token || csrfToken ? '' : this.#csrf();
-    return user || secret ? `${user}.${digest(secret)}` : '';
-  }
-
   #ticket() {
     const { ticket, token } = this.#options;
     if (typeof ticket === 'function') return ticket;
@@ -858,7 +689,7 @@ export class HubClient {
     // Without knowing whose tabs they are, one user's frames could reach another's tab.
     if (!share || !locks || !BroadcastChannel || this.#options.locks === null) return null;
     if (!this.#identity) return null;
-    const name = `django-notification-hub ${this.#urls().socket} ${this.#identity}`;
+    const name = `django-notification-hub ${this.#site.socket} ${this.#identity}`;
     return { name, locks, BroadcastChannel };
   }
 
@@ -908,9 +739,6 @@ export class HubClient {
 
 const PASSING = new Set(['network', 'timeout', 'throttled', 'server_error', 'unavailable']);
 
-/** Stands for a row that will be deleted. */
-const GONE = /** @type {Notification} */ (/** @type {unknown} */ ({}));
-
 /**
  * @param {Filter} filter
  * @returns {View}
@@ -933,35 +761,8 @@ function checked(ids) {
   return [...ids];
 }
 
-/** @param {Notification | null} row */
-function isUnread(row) {
-  return row !== null && !row.read_at && !row.archived_at && !row.expired_at;
-}
-
-/** @param {Notification | null} row */
-function isUnseen(row) {
-  return row !== null && !row.seen_at && !row.archived_at && !row.expired_at;
-}
-
 /** @param {ClientOptions['token']} token */
 function asFunction(token) {
   if (token === undefined) return null;
   return typeof token === 'function' ? token : () => token;
-}
-
-/**
- * A short name for a secret, of which nothing can be read back (53 bits of cyrb53).
- * @param {string} text
- */
-function digest(text) {
-  let a = 0xdeadbeef;
-  let b = 0x41c6ce57;
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
-    a = Math.imul(a ^ code, 2654435761);
-    b = Math.imul(b ^ code, 1597334677);
-  }
-  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
-  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
-  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36);
 }

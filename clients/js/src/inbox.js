@@ -506,15 +506,16 @@ export class NotificationInbox extends HTMLElement {
    * @param {Event} event
    */
   #openRow(row, event) {
-    const goesOn = this.#tell('notification-open', { notification: row }, true);
+    const item = this.#virtual?.element(row.id);
+    const link = item?.querySelector('a');
+    const isOnLink = /** @type {Element} */ (event.target).closest('a') !== null;
+    // The whole row is a way to press its link; that click comes here again.
+    if (link && !(isOnLink && event.type === 'click')) return link.click();
+    if (!this.#tell('notification-open', { notification: row }, true)) event.preventDefault();
     if (!row.read_at) this.#try(this.#client?.mark({ state: 'read', ids: [row.id] }));
-    const onLink = /** @type {Element | null} */ (event.target)?.closest?.('a') !== null;
-    if (!goesOn) return event.preventDefault();
-    const link = this.#virtual?.element(row.id)?.querySelector('a');
-    if (link && !(onLink && event.type === 'click')) link.click();
     if (link) return;
     if (!this.#expanded.delete(row.id)) this.#expanded.add(row.id);
-    this.#virtual?.element(row.id)?.classList.toggle('expanded', this.#expanded.has(row.id));
+    item?.classList.toggle('expanded', this.#expanded.has(row.id));
     this.#virtual?.remeasure(row.id);
   }
 

@@ -1,4 +1,4 @@
-"""`manage.py demo`: people to try the hub with, for `make run`."""
+"""`manage.py demo`: people to try the hub with, and a key for Web Push, for `make run`."""
 
 from typing import Any
 
@@ -7,18 +7,21 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from routing.push.applications import ensure_web_push
+
 PASSWORD = "demo"  # noqa: S105 - known to everybody, hence only with DEBUG
 PEOPLE = {"alice": False, "bob": False, "admin": True}  # name → superuser?
 
 
 class Command(BaseCommand):
-    help = "Makes the demo users alice, bob and admin where they are missing. Only with DEBUG."
+    help = "Makes the demo users and a key for Web Push where they are missing. Only with DEBUG."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("demo makes users whose password is known: only with DEBUG=1")
         for name, superuser in PEOPLE.items():
             make(name, superuser=superuser)
+        ensure_web_push()
         names = ", ".join(PEOPLE)
         self.stdout.write(
             "\n"

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from notifications import event_types, filters
 from notifications.api import answers
+from notifications.api.errors import MAX_FIELDS
 from notifications.api.schema import operation
 from notifications.api.serializers import NO_OBJECT
 from notifications.api.views.base import HubView
@@ -112,7 +113,7 @@ def _one_key(data: Any) -> tuple[str, Any]:
     """The one key of the body and its value. Raises `ValidationError`."""
     if not isinstance(data, dict):
         raise exceptions.ValidationError(NO_OBJECT)
-    unknown = [key for key in data if key not in {"types_enabled", "types"}]
+    unknown = [key for key in data if key not in {"types_enabled", "types"}][:MAX_FIELDS]
     if unknown:
         raise exceptions.ValidationError({key: "Is not known." for key in unknown})
     if len(data) != 1:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from notifications.api.serializers import Body, Choice, Text
@@ -31,6 +33,7 @@ class Boolean(serializers.BooleanField):
         return bool(data)
 
 
+@extend_schema_field(OpenApiTypes.ANY)
 class AnyValue(serializers.Field[Any, Any, Any, Any]):
     """Whatever it is, it is not looked at."""
 
@@ -38,6 +41,13 @@ class AnyValue(serializers.Field[Any, Any, Any, Any]):
         return data
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "required": ["p256dh", "auth"],
+        "properties": {"p256dh": {"type": "string"}, "auth": {"type": "string"}},
+    }
+)
 class Keys(serializers.Field[Any, Any, Any, Any]):
     """`keys` of a browser's PushSubscription."""
 

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
@@ -52,6 +53,15 @@ TOKEN = re.compile(r"(?:[0-9a-f]{2}){1,100}")
 REMEMBERED = 10_000
 #: Differs from message to message, and must not push what is common out of the tables of hpack.
 NEVER_SAME = {"apns-expiration", "apns-collapse-id", "apns-id"}
+
+
+@lru_cache(maxsize=1000)
+def indexed(name: str, value: str) -> HeaderTuple:
+    """A header that the connection's table holds after its first use."""
+    return HeaderTuple(name.encode(), value.encode())
+
+
+FIRST = (indexed(":method", "POST"), indexed(":scheme", "https"))
 
 
 @dataclass(slots=True, eq=False)
@@ -144,31 +154,27 @@ class ApnsBackend(PushBackend):
         """Requests wait in the pools, not in tasks: a task for each would cost a third more."""
         arrived: deque[tuple[Sending, Result]] = deque()
         news = asyncio.Event()
+        waiting: deque[Sending] = deque()
         under_way: set[Sending] = set()
-
-        def begin(sendings: Sequence[Sending], authorization: bytes) -> None:
-            requests: dict[str, list[Request]] = {}
-            for each in sendings:
-                each.request = self._request(each, authorization, arrived, news)
-                requests.setdefault(each.environment, []).append(each.request)
-                under_way.add(each)
-            for environment, found in requests.items():
-                self._pools[environment].submit(found)
-
-        sendings = []
         for message in batch:
             try:
                 self.check_address(message.address)
             except InvalidAddress as problem:
-                yield (
-                    message.ref,
-                    Outcome(verdict=Verdict.REFUSED, reason=str(problem), suspends=True),
-                )
+                refused = Outcome(verdict=Verdict.REFUSED, reason=str(problem), suspends=True)
+                yield message.ref, refused
             else:
-                sendings.append(self._sending(message))
+                waiting.append(self._sending(message))
         try:
-            begin(sendings, await self._authorization())
-            while under_way:
+            while waiting or under_way:
+                authorization = await self._authorization()
+                requests: dict[str, list[Request]] = {}
+                while waiting and len(under_way) < self.limits.concurrency:
+                    sending = waiting.popleft()
+                    under_way.add(sending)
+                    sending.request = self._request(sending, authorization, arrived, news)
+                    requests.setdefault(sending.environment, []).append(sending.request)
+                for environment, found in requests.items():
+                    self._pools[environment].submit(found)
                 await news.wait()
                 news.clear()
                 while arrived:
@@ -176,18 +182,17 @@ class ApnsBackend(PushBackend):
                     under_way.discard(sending)
                     outcome = await self._judge(sending, result)
                     if outcome is None:
-                        begin([sending], await self._authorization())
+                        waiting.appendleft(sending)
                     else:
                         yield sending.message.ref, outcome
         finally:
             for sending in under_way:
-                if sending.request is not None:
-                    self._forget(sending, sending.request)
+                self._forget(sending)
 
-    def _forget(self, sending: Sending, request: Request) -> None:
+    def _forget(self, sending: Sending) -> None:
         pool = self._pools.get(sending.environment)
-        if pool is not None:
-            pool.forget(request)
+        if pool is not None and sending.request is not None:
+            pool.forget(sending.request)
 
     def _sending(self, message: Prepared) -> Sending:
         token = message.address.token
@@ -201,7 +206,7 @@ class ApnsBackend(PushBackend):
     def _request(
         self,
         sending: Sending,
-        authorization: bytes,
+        authorization: str,
         arrived: deque[tuple[Sending, Result]],
         news: asyncio.Event,
     ) -> Request:
@@ -213,22 +218,20 @@ class ApnsBackend(PushBackend):
         headers = self._headers(message, authorization, self._hosts[sending.environment][0])
         return Request(headers, message.body, done)
 
-    def _headers(self, message: Prepared, authorization: bytes, host: str) -> Headers:
-        found: list[HeaderTuple] = [
-            HeaderTuple(b":method", b"POST"),
-            HeaderTuple(b":scheme", b"https"),
-            NeverIndexedHeaderTuple(b":path", b"/3/device/" + message.address.token.encode()),
-            HeaderTuple(b":authority", host.encode()),
-        ]
+    def _headers(self, message: Prepared, authorization: str, host: str) -> Headers:
+        path = b"/3/device/" + message.address.token.encode()
+        found = [*FIRST, indexed(":authority", host), NeverIndexedHeaderTuple(b":path", path)]
         if authorization:
-            found.append(HeaderTuple(b"authorization", authorization))
+            found.append(indexed("authorization", authorization))
         for name, value in message.headers.items():
-            kind = NeverIndexedHeaderTuple if name in NEVER_SAME else HeaderTuple
-            found.append(kind(name.encode(), value.encode()))
+            if name in NEVER_SAME:
+                found.append(NeverIndexedHeaderTuple(name.encode(), value.encode()))
+            else:
+                found.append(indexed(name, value))
         return found
 
-    async def _authorization(self) -> bytes:
-        return await self._token.header() if self._token is not None else b""
+    async def _authorization(self) -> str:
+        return await self._token.header() if self._token is not None else ""
 
     async def _judge(self, sending: Sending, result: Result) -> Outcome | None:
         """None: it is to be sent once more, in the environment that `sending` now names."""

@@ -90,7 +90,7 @@ def reason_of(answer: Answer) -> str:
 
 def gone_since(answer: Answer) -> datetime | None:
     """The 410's `timestamp`, in milliseconds: when APNs last knew the token as good no more."""
-    number = said(answer).get("timestamp")
+    number: Any = said(answer).get("timestamp")
     if type(number) not in (int, float):
         return None
     try:

@@ -84,7 +84,8 @@ class Pool:
 
     def again(self, request: Request) -> None:
         request.tries += 1
-        if request.tries < MAX_TRIES:
+        in_time = time.monotonic() < request.queued + self.seconds
+        if request.tries < MAX_TRIES and in_time:
             self._waiting.appendleft(request)
         else:
             request.end(reset_by_peer(sent=False))
@@ -182,8 +183,13 @@ class Pool:
         self._sweeping = None
         now = time.monotonic()
         late = Outcome(verdict=Verdict.RETRY, reason="no stream in time")
-        while self._waiting and self._waiting[0].queued < now - self.seconds:
-            self._waiting.popleft().end(late)
+        if any(each.queued < now - self.seconds for each in self._waiting):
+            waiting, self._waiting = self._waiting, deque()
+            for request in waiting:
+                if request.queued < now - self.seconds:
+                    request.end(late)
+                else:
+                    self._waiting.append(request)
         for connection in list(self._connections):
             connection.expire(now - self.seconds)
             silent = now - connection.heard

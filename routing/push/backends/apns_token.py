@@ -66,7 +66,7 @@ class Deterministic(ECAlgorithm):
 
 _jws = jwt.PyJWS()
 _jws.unregister_algorithm("ES256")
-_jws.register_algorithm("ES256", Deterministic(hashes.SHA256))  # type: ignore[arg-type]
+_jws.register_algorithm("ES256", Deterministic(hashes.SHA256))
 
 
 class InvalidKey(ValueError):
@@ -93,10 +93,10 @@ class ProviderToken:
         whose = b"\0".join([team_id.encode(), key_id.encode(), public])
         #: By which processes know that they sign with the same key.
         self.name = hashlib.sha256(whose).hexdigest()
-        self._issued, self._header = 0, b""
+        self._issued, self._header = 0, ""
         self._held_until = 0.0
 
-    async def header(self) -> bytes:
+    async def header(self) -> str:
         """The value of `authorization`."""
         at = int(time.time())
         age = at - self._issued
@@ -123,9 +123,8 @@ class ProviderToken:
             logger.warning("provider token not renewed error=%s", type(error).__name__)
             return
         if issued != self._issued:
-            self._issued, self._header = issued, b"bearer " + self._sign(issued)
+            self._issued, self._header = issued, f"bearer {self._sign(issued)}"
 
-    def _sign(self, issued: int) -> bytes:
+    def _sign(self, issued: int) -> str:
         claims = json.dumps({"iss": self._team_id, "iat": issued}, separators=(",", ":"))
-        signed = _jws.encode(claims.encode(), self._key, "ES256", {"kid": self._key_id})
-        return signed.encode()
+        return _jws.encode(claims.encode(), self._key, "ES256", {"kid": self._key_id})

@@ -25,6 +25,7 @@ from h2.events import (
 )
 from h2.exceptions import H2Error, NoAvailableStreamIDError
 from h2.settings import SettingCodes
+from hpack import Encoder
 
 from routing.push.backends import answers
 from routing.push.backends.answers import Answer
@@ -89,6 +90,13 @@ class PatientStates(H2ConnectionStateMachine):
     }
 
 
+class PlainEncoder(Encoder):
+    """Huffman coding would save Apple some 40 bytes a message and cost us a sixth of the time."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman=False)
+
+
 class QuickConnection(H2Connection):
     """h2 goes through all streams to count the open ones, for each new one: with 500 under way
     that costs more than all else."""
@@ -104,6 +112,7 @@ class QuickConnection(H2Connection):
             )
         )
         self.state_machine = PatientStates()
+        self.encoder = PlainEncoder()
         self.under_way = 0
 
     @property

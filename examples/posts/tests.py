@@ -1,0 +1,189 @@
+"""The forum's own tests: how a team tests what it sends, and that keys which are UUIDs serve."""
+
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.test import Client, TestCase, TransactionTestCase
+from django.utils import timezone
+from people.models import Person
+
+from notifications import EVERYONE, filters, inbox, send_notification, tokens
+from notifications.models import Audience, Event, Notification
+from notifications.testing import settle
+from notifications.worker import duties
+from posts.models import Post
+from routing import presence
+from routing.live import messages, tickets
+
+
+class ReplyTests(TestCase):
+    """What a team writes."""
+
+    def setUp(self) -> None:
+        self.ada = Person.objects.create_user("ada")
+        self.grace = Person.objects.create_user("grace")
+        self.post = Post.objects.create(author=self.ada, text="On engines")
+
+    def reply(self, **form: str) -> Any:
+        client = Client()
+        client.force_login(self.grace)
+        with self.captureOnCommitCallbacks(execute=True):
+            return client.post(f"/posts/{self.post.pk}/replies/", form)
+
+    def test_the_author_is_told(self) -> None:
+        answer = self.reply(text="Very nice")
+        self.assertEqual(answer.status_code, 201)
+        [row] = inbox.page(self.ada.pk).results
+        self.assertEqual(row["event"]["title"], "grace replied")
+        self.assertEqual(row["event"]["message"], "Very nice")
+        self.assertEqual(row["event"]["author"], {"id": str(self.grace.pk), "name": "grace"})
+        self.assertEqual(inbox.summary(self.grace.pk).total, 0)
+
+    def test_whoever_has_switched_replies_off_is_not(self) -> None:
+        filters.set_channels(self.ada.pk, types={"reply": {"inbox": False}})
+        self.reply(text="Very nice")
+        self.assertEqual(inbox.summary(self.ada.pk).total, 0)
+
+    def test_settle_does_what_would_happen_after_the_commit(self) -> None:
+        send_notification("reply", users=self.ada, data={"post": self.post.pk})
+        self.assertEqual(inbox.summary(self.ada.pk).unread, 0)
+        settle()
+        self.assertEqual(inbox.summary(self.ada.pk).unread, 1)
+
+
+class KeyTests(TransactionTestCase):
+    """Keys that are UUIDs, wherever a user's key goes."""
+
+    def setUp(self) -> None:
+        self.people = [Person.objects.create_user(f"person{number}") for number in range(30)]
+        self.ada = self.people[0]
+
+    def api(self, person: Person) -> dict[str, str]:
+        return {"Authorization": f"Bearer {tokens.make(person)}"}
+
+    def test_every_form_of_an_audience(self) -> None:
+        first, second, *_ = self.people
+        data = {"post": 1}
+        forms: list[Any] = [
+            first,
+            [first, second],
+            [first.pk, second.pk],
+            (person.pk for person in (first, second)),
+            Person.objects.filter(pk__in=[first.pk, second.pk]),
+            Person.objects.filter(pk__in=[first.pk]).values_list("pk", flat=True),
+            [first.pk, uuid.uuid4()],
+            EVERYONE,
+        ]
+        for number, users in enumerate(forms, start=1):
+            send_notification("reply", users=users, data=data)
+            settle()
+            self.assertEqual(inbox.summary(first.pk).total, number, users)
+
+    def test_an_audience_that_waits_for_the_worker(self) -> None:
+        event = Event.objects.create(
+            type_id=send_notification("reply", users=[], data={"post": 1}).type_id
+        )
+        Audience.objects.create(
+            event=event,
+            user_ids=[str(person.pk) for person in self.people],
+            due=timezone.now() - timedelta(seconds=10),
+        )
+        for duty in duties():
+            while duty.do():
+                pass
+        self.assertEqual(Notification.objects.filter(event=event).count(), 30)
+
+    def test_marks_deletions_and_resume(self) -> None:
+        events = [send_notification("reply", users=self.ada, data={"post": 1}) for _ in range(3)]
+        start = inbox.changes(self.ada.pk, epoch=None, since=None)
+        self.assertEqual(inbox.mark(self.ada.pk, state="read", ids=[events[0].pk]).changed, 1)
+        self.assertEqual(inbox.mark(self.ada.pk, state="seen", up_to=3).changed, 2)
+        self.assertEqual(inbox.delete(self.ada.pk, ids=[events[1].pk]).changed, 1)
+        changes = inbox.changes(self.ada.pk, epoch=start.epoch, since=3)
+        self.assertFalse(changes.reset)
+        self.assertEqual(len(changes.changes), 3)
+        self.assertEqual(inbox.summary(self.people[1].pk).version, 0)
+
+    def test_an_idempotency_key(self) -> None:
+        ids = {
+            send_notification("reply", users=who, data={"post": 1}, idempotency_key="one").pk
+            for who in (self.ada, [self.ada.pk])
+        }
+        self.assertEqual(len(ids), 1)
+
+    def test_presence(self) -> None:
+        keys = [messages.key_of(person.pk) for person in self.people]
+        presence.hold([(key, "epoch", 7) for key in sorted(keys)])
+        presence.hold([(key, "epoch", 3) for key in sorted(keys)])
+        mine = [person.pk for person in self.people[:5]]
+        self.assertEqual(presence.looking(mine), set(mine))
+        self.assertEqual(presence.acked(mine, epoch="epoch"), dict.fromkeys(mine, 7))
+
+    def test_tickets(self) -> None:
+        ticket = tickets.issue(self.ada, session_key="x")
+        credential = tickets.redeem(ticket)
+        self.assertEqual(getattr(credential, "key", None), messages.key_of(self.ada.pk))
+        self.assertIsNone(tickets.redeem(ticket))
+
+    def test_layer_messages_and_groups_hold_no_uuid_objects(self) -> None:
+        key = messages.key_of(self.ada.pk)
+        self.assertEqual(key, str(self.ada.pk))
+        self.assertLess(len(messages.user_group(key)), 100)
+
+    def test_users_of_a_request(self) -> None:
+        self.ada.user_permissions.add(Permission.objects.get(codename="add_event"))
+        second, third = self.people[1:3]
+        users = [str(self.ada.pk), second.username, third.pk.hex, str(uuid.uuid4())]
+        body = {"type": "reply", "users": users, "data": {"post": 1}, "title": "To three"}
+        headers = self.api(self.ada)
+        answer = Client().post("/api/events/", body, "application/json", headers=headers)
+        self.assertEqual(answer.status_code, 201, answer.content)
+        told = Notification.objects.filter(event=answer.json()["id"])
+        self.assertEqual({row.user_id for row in told}, {self.ada.pk, second.pk, third.pk})
+        for wrong in ([1], ["nobody"], [str(self.ada.pk)[:-1]], [True]):
+            answer = Client().post(
+                "/api/events/", {**body, "users": wrong}, "application/json", headers=headers
+            )
+            self.assertEqual(answer.status_code, 400, wrong)
+
+    def test_everything_else_of_the_api(self) -> None:
+        event = send_notification("reply", users=self.ada, author=self.ada, data={"post": 1})
+        headers = self.api(self.ada)
+
+        def ask(method: str, path: str, body: Any = None) -> Any:
+            answer = Client().generic(
+                method,
+                f"/api/{path}",
+                "" if body is None else json.dumps(body),
+                "application/json",
+                headers=headers,
+            )
+            self.assertIn(answer.status_code, (200, 204), (path, answer.content))
+            return answer
+
+        listed = ask("GET", "notifications/").json()["results"]
+        self.assertEqual(listed[0]["event"]["author"]["id"], str(self.ada.pk))
+        ask("GET", f"notifications/{event.pk}/")
+        ask("PATCH", "notifications/", [event.pk])
+        ask("POST", "notifications/mark/", {"state": "unread", "up_to": 5, "type": "reply"})
+        ask("GET", "notifications/summary/")
+        ask("GET", "notifications/changes/")
+        ask("GET", "event-types/")
+        ask("GET", "notifications/filter/")
+        ask("PATCH", "notifications/filter/", {"types": {"reply": {"live": False}}})
+        ask("GET", "auth/tokens/")
+        ask("POST", "ws-ticket/")
+        ask("DELETE", f"notifications/{event.pk}/")
+        ask("GET", "schema/")
+        # the page that shows it needs drf_spectacular among the installed apps
+        self.assertEqual(Client().get("/api/docs/").status_code, 404)
+
+    def test_a_deleted_person_leaves_no_fault(self) -> None:
+        send_notification("reply", users=self.people, data={"post": 1})
+        self.ada.delete()
+        send_notification("reply", users=[self.ada.pk or uuid.uuid4()], data={"post": 1})
+        send_notification("reply", users=self.people[1:], data={"post": 1})
+        self.assertEqual(inbox.summary(self.people[1].pk).total, 2)

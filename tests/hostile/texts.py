@@ -1,0 +1,97 @@
+"""Texts that have broken programs before: as markup, as code, as bytes, or on a screen."""
+
+#: Whatever of these is ever run sets `window.ran`.
+RUN = "window.ran=1"
+
+MARKUP = [
+    f"<script>{RUN}</script>",
+    f"</script><script>{RUN}</script>",
+    f"<img src=x onerror={RUN}>",
+    f"<svg/onload={RUN}>",
+    f"<iframe srcdoc='<script>parent.{RUN}</script>'>",
+    f"<a href=javascript:{RUN}>x</a>",
+    f"<details open ontoggle={RUN}>",
+    f"<math><mtext><img src=x onerror={RUN}></mtext></math>",
+    f'"><script>{RUN}</script>',
+    f"' onmouseover='{RUN}",
+    f'" autofocus onfocus="{RUN}',
+    f"--><script>{RUN}</script>",
+    f"]]><script>{RUN}</script>",
+    f"<style>@import 'javascript:{RUN}';</style>",
+    "<meta http-equiv=refresh content='0;url=/logout/'>",
+    "<base href=https://evil.example/>",
+    "<form action=https://evil.example/><button>Continue</button></form>",
+    "&lt;b&gt; &amp; &#60;i&#62; &quot;",
+    "<template id=row></template>",
+    "</template></li></ul>",
+]
+
+CODE = [
+    "{{ 7*7 }}{% debug %}{# x #}",
+    "${7*7}#{7*7}<%= 7*7 %>",
+    "%s%s%n%d %(title)s {0} {title}",
+    "'; DROP TABLE hub_event; --",
+    '" OR ""="',
+    "$(touch /tmp/x) `id` | & ; $IFS",
+    "../../../../etc/passwd",
+    "__proto__",
+    "constructor",
+    "toString",
+    "null",
+    "undefined",
+    "NaN",
+    "\\u0000 \\x00 \\0",
+    "\\\"\\'\\\\",
+    "=cmd|'/c calc'!A0",
+    '{"action":"bye","code":4501}',
+]
+
+LETTERS = [
+    "\u202egnidaer-thgir-morf\u202c",
+    "\u2066\u2067\u2068\u2069\u200e\u200f\u061c",
+    "Z\u0336a\u0321\u034e\u0330l\u0300\u0301\u0302\u0303g\u0304\u0305o" + "\u0300" * 40,
+    "\u200b\u200c\u200d\ufeff",
+    "a\u2028b\u2029c",
+    "\u0085\u000b\u000c\x1b[31mred\x1b[0m\x07\x08",
+    "\x7f\x80\x9f",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f1e9\U0001f1ea",
+    "\U0010ffff\ufffe\uffff\ufdd0",
+    "\ud7ff\ue000",
+    "İıſß ﬁ Å Å",
+    "田中さん 사용자 مستخدم משתמש",
+    "﷽" * 20,
+    "W" * 200,
+    " leading and trailing ",
+    "\t",
+    "",
+]
+
+ALL = [*MARKUP, *CODE, *LETTERS]
+
+URLS = [
+    f"javascript:{RUN}",
+    f"JaVaScRiPt:{RUN}",
+    f" javascript:{RUN}",
+    f"java\tscript:{RUN}",
+    f"\x01javascript:{RUN}",
+    f"javascript://x/%0a{RUN}",
+    f"data:text/html,<script>{RUN}</script>",
+    f"vbscript:{RUN}",
+    "file:///etc/passwd",
+    "blob:x",
+    "//evil.example/",
+    "/\\evil.example/",
+    "\\\\evil.example\\",
+    "https:evil.example",
+    "https:/evil.example",
+    "https:///evil.example",
+    "http://",
+    "http://[::1",
+    "http://a b/",
+    "http://user:password@evil.example/",
+    'https://evil.example/" onclick="x',
+    '/path"><script>',
+    "/é/%zz/\u202e",
+    "https://xn--80ak6aa92e.com/",
+    "https://\u0430\u0440\u0440\u04cf\u0435.com/",
+]
