@@ -133,10 +133,10 @@ def start_django(data: str) -> None:
     django.setup()
     from django.conf import settings
 
-    from routing.push.backends import apns_token
+    from routing.push.backends import apns_issued
 
     settings.HUB = {**settings.HUB, "PUSH_LOCAL_PEERS": True}
-    apns_token.share_through(None)  # there is no database here
+    apns_issued.share_through(apns_issued.alone)  # there is no database here
 
 
 async def measure() -> list[dict[str, tuple[float, float]]]:

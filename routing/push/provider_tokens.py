@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from asgiref.sync import sync_to_async
 from django.db import connections, models, router
 
-from routing.push.backends import apns_token
+from routing.push.backends import apns_issued
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def issued_at(key: str, *, at: int, before: int, using: str | None = None) -> in
         found = rows.filter(key=key).values_list("issued_at", flat=True).first()
         if found is None:
             rows.bulk_create([ProviderToken(key=key, issued_at=at)], ignore_conflicts=True)
-        elif before <= found <= at + apns_token.SKEW:
+        elif before <= found <= at + apns_issued.SKEW:
             return found
         elif rows.filter(key=key, issued_at=found).update(issued_at=at):
             logger.info(
@@ -56,4 +56,4 @@ async def store(key: str, *, at: int, before: int) -> int:
     return await sync_to_async(_in_a_thread, thread_sensitive=False)(key, at, before)
 
 
-apns_token.share_through(store)
+apns_issued.share_through(store)

@@ -200,13 +200,15 @@ def answers(served: Served) -> bool:
         return False
 
 
-def app_of(server: Served, name: str) -> tuple[httpx.Client, str]:
-    """A client with a bearer token, and the token."""
-    client = httpx.Client(base_url=server.url, trust_env=False, timeout=20)
+def token_of(server: Served, name: str) -> str:
     body = {"username": name, "password": PASSWORD}
-    token = client.post("/api/auth/token/", json=body).raise_for_status().json()["token"]
-    client.headers["Authorization"] = f"Bearer {token}"
-    return client, token
+    answer = httpx.post(f"{server.url}/api/auth/token/", json=body, trust_env=False, timeout=20)
+    return str(answer.raise_for_status().json()["token"])
+
+
+def app_of(server: Served, token: str) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=20)
 
 
 def test_it_is_the_wheel_that_runs(forum: Forum) -> None:
@@ -232,13 +234,12 @@ def test_the_forums_own_tests_pass(forum: Forum) -> None:
 
 
 def test_it_sends_and_receives(forum: Forum, server: Any) -> None:
-    ada, ada_token = app_of(server, "ada")
-    grace, grace_token = app_of(server, "grace")
+    tokens = [token_of(server, name) for name in ("ada", "grace")]
     with (
-        ada,
-        grace,
-        socket_to(server, token=ada_token) as adas,
-        socket_to(server, token=grace_token) as graces,
+        app_of(server, tokens[0]) as ada,
+        app_of(server, tokens[1]) as grace,
+        socket_to(server, token=tokens[0]) as adas,
+        socket_to(server, token=tokens[1]) as graces,
     ):
         assert next_frame(adas)["version"] == next_frame(graces)["version"] == 0
         # by id and by name, with its author

@@ -25,7 +25,7 @@ from typing import Any
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
-from routing.push.backends import apns_answers, apns_message
+from routing.push.backends import answers, apns_answers, apns_message
 from routing.push.backends.apns_credentials import (
     ENVIRONMENTS,
     Certificate,
@@ -166,7 +166,12 @@ class ApnsBackend(PushBackend):
                 waiting.append(self._sending(message))
         try:
             while waiting or under_way:
-                authorization = await self._authorization()
+                try:
+                    authorization = await self._authorization()
+                except Exception as error:  # no token, and no store to ask for one
+                    while waiting:
+                        yield waiting.popleft().message.ref, answers.no_answer(error, sent=False)
+                    authorization = ""
                 requests: dict[str, list[Request]] = {}
                 while waiting and len(under_way) < self.limits.concurrency:
                     sending = waiting.popleft()
@@ -175,7 +180,8 @@ class ApnsBackend(PushBackend):
                     requests.setdefault(sending.environment, []).append(sending.request)
                 for environment, found in requests.items():
                     self._pools[environment].submit(found)
-                await news.wait()
+                if under_way:
+                    await news.wait()
                 news.clear()
                 while arrived:
                     sending, result = arrived.popleft()

@@ -138,7 +138,7 @@ class Pool:
                 raise ConnectionResetError
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connect()
-        except OSError as error:  # a time-out is one too
+        except Exception as error:  # an OSError, as a rule; whatever it is, nobody may wait for it
             self._opening = None
             if not any(each.room() > 0 or each.under_way for each in self._connections):
                 self._fail_waiting(lost(error, sent=False))

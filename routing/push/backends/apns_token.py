@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jwt
@@ -21,37 +20,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from jwt.utils import der_to_raw_signature
 
+from routing.push.backends import apns_issued
+from routing.push.backends.apns_issued import SKEW
+
 logger = logging.getLogger(__name__)
 
 # Seconds.
 RENEW = 45 * 60
 LEAST_AGE = 20 * 60
 MOST_AGE = 58 * 60
-#: A time of issue that lies further ahead comes from a clock that was wrong.
-SKEW = 5 * 60
-
-#: Gives the time of issue that all processes use for a key: `await store(key, at=now, before=t)`
-#: renews it to `at` if it lies before `t`.
-Store = Callable[..., Awaitable[int]]
-
-
-async def _alone(key: str, *, at: int, before: int) -> int:
-    """For who has no other processes."""
-    found = _issued.get(key, 0)
-    if not before <= found <= at + SKEW:
-        found = _issued[key] = at
-    return found
-
-
-_issued: dict[str, int] = {}
-_store: Store = _alone
-
-
-def share_through(store: Store | None) -> None:
-    """A backend touches no database; who has one gives it this way (routing.push.provider_tokens).
-    None: each process is on its own again."""
-    global _store
-    _store = store or _alone
 
 
 class Deterministic(ECAlgorithm):
@@ -108,7 +85,10 @@ class ProviderToken:
         """APNs called the token expired: another one, if this is old enough."""
         at = int(time.time())
         if at >= self._held_until:
-            await self._renew(at, before=at - LEAST_AGE)
+            try:
+                await self._renew(at, before=at - LEAST_AGE)
+            except Exception as error:  # the next message asks again
+                logger.warning("provider token not renewed error=%s", type(error).__name__)
 
     def hold(self) -> None:
         """APNs has seen too many tokens: keep this one for as long as may be."""
@@ -116,7 +96,7 @@ class ProviderToken:
 
     async def _renew(self, at: int, *, before: int) -> None:
         try:
-            issued = await _store(self.name, at=at, before=before)
+            issued = await apns_issued.ask(self.name, at=at, before=before)
         except Exception as error:
             if at - self._issued > MOST_AGE:
                 raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from routing.push.backends import apns_message, apns_token
+from routing.push.backends import apns_issued, apns_message, apns_token
 from routing.push.backends.answers import Answer
 from routing.push.backends.apns import ApnsBackend
 from routing.push.backends.apns_answers import ANSWERS, outcome_of
@@ -40,12 +40,10 @@ NOW = 1_700_000_000
 
 @pytest.fixture(autouse=True)
 def on_this_machine() -> Iterator[None]:
-    apns_token.share_through(None)
+    shared = apns_issued.share_through(apns_issued.alone)
     with local_peers():
         yield
-    from routing.push import provider_tokens
-
-    apns_token.share_through(provider_tokens.store)
+    apns_issued.share_through(shared)
 
 
 @pytest.fixture
@@ -596,9 +594,22 @@ async def test_a_store_that_is_away_does_not_stop_a_good_token(
     async def away(key: str, *, at: int, before: int) -> int:
         raise OSError
 
-    apns_token.share_through(away)
+    apns_issued.share_through(away)
     clock[0] += 50 * 60
     assert await token.header() == first
     clock[0] += 10 * 60
     with pytest.raises(OSError):
         await token.header()
+
+
+async def test_without_any_token_nothing_is_sent_and_everything_answered(
+    backend: ApnsBackend, peer: ApnsPeer
+) -> None:
+    async def away(key: str, *, at: int, before: int) -> int:
+        raise OSError
+
+    apns_issued.share_through(away)
+    found = await outcomes(backend, [backend.render(NOTE, PHONE, ref=number) for number in (1, 2)])
+    said = {(each.verdict, each.may_have_arrived) for each in found.values()}
+    assert said == {(Verdict.RETRY, False)}
+    assert (await peer.stats())["requests"] == 0

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from routing.push.backends import apns_pool, apns_token
+from routing.push.backends import apns_issued, apns_pool
 from routing.push.backends.apns import ApnsBackend, Sending
 from routing.push.backends.apns_wire import Result
 from routing.push.outcomes import Address, Limits, Note, Outcome, Prepared, Verdict
@@ -45,12 +45,10 @@ class Hasty(ApnsBackend):
 
 @pytest.fixture(autouse=True)
 def on_this_machine() -> Iterator[None]:
-    apns_token.share_through(None)
+    shared = apns_issued.share_through(apns_issued.alone)
     with local_peers():
         yield
-    from routing.push import provider_tokens
-
-    apns_token.share_through(provider_tokens.store)
+    apns_issued.share_through(shared)
 
 
 def device(prefix: str, number: int) -> Address:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, connections
 
 from routing.push import provider_tokens
-from routing.push.backends import apns_token
+from routing.push.backends import apns_issued, apns_token
 from routing.push.provider_tokens import ProviderToken, issued_at
 from tests.vendors.apns import apns_peer
 from tests.vendors.backend import local_peers
@@ -100,4 +100,4 @@ async def test_two_processes_and_many_connections_use_one_token() -> None:
 
 
 def test_the_apps_share_it() -> None:
-    assert apns_token._store is provider_tokens.store
+    assert apns_issued._store is provider_tokens.store

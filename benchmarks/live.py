@@ -1,0 +1,298 @@
+"""The live road: one event to many sockets, from the layer's message to the last socket.
+
+    python -m benchmarks.live [--sockets 1000] [--rounds 30] [--json]
+
+Ours is `manage.py serve` with PostgreSQL and Redis. The peer is a Channels consumer per socket on
+channels_redis pub/sub under daphne, on the same database and Redis, with the same bearer tokens.
+The server has one core, the load client (C, benchmarks/wsload.c) and the sender the other. A round:
+the event is stored and fanned out, then its layer messages are handed to Redis, and the clock
+runs until the last socket has it. Both send each socket the same frame of about 700 bytes.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stand import (
+    LOAD,
+    ROOT,
+    SERVER,
+    figure,
+    make_users,
+    on_core,
+    report,
+    say,
+    servers,
+    start_django,
+    versions,
+)
+
+FOLDER = Path(__file__).resolve().parent
+
+FLOOR = 20.0
+WARM_UP = 5  # rounds that do not count
+AT_ONCE = 64  # connects under way
+OPENING = 180.0  # seconds until all sockets are open
+LIMIT = 30.0  # seconds for one event to reach all
+
+PLACE = "0" * 20  # of the time at which the event is handed to the layer
+WORDS = {"title": "Ada replied to your post", "message": "On engines, and on notes to them. " * 3}
+
+
+class Load:
+    """The load client, with all sockets open."""
+
+    def __init__(self, program: Path, port: int, tokens: list[str]) -> None:
+        command = [program, str(port), "/ws/notifications", str(len(tokens)), str(AT_ONCE)]
+        self.process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=on_core(LOAD),
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write("".join(f"{token}\n" for token in tokens))
+        self.process.stdin.flush()
+        opened, failed = self._line(r"open (\d+) failed (\d+)", OPENING)
+        if failed or opened != len(tokens):
+            raise SystemExit(f"{failed} of {len(tokens)} sockets could not be opened")
+
+    def last(self) -> float:
+        """Seconds until the last socket had the event that was just sent."""
+        _, _, _, last, _ = self._line(r"event (\d+) (\d+) (\d+) (\d+) (\d+)", LIMIT)
+        return last / 1e9
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _line(self, pattern: str, within: float) -> tuple[int, ...]:
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], within)
+        line = self.process.stdout.readline() if ready else ""
+        found = re.fullmatch(pattern, line.strip())
+        if found is None:
+            raise SystemExit(f"the load client said {line!r} within {within:g} s")
+        return tuple(int(part) for part in found.groups())
+
+
+def compiled(folder: str) -> Path | None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    program = Path(folder, "wsload")
+    source = FOLDER / "wsload.c"
+    subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
+    return program
+
+
+@contextlib.contextmanager
+def serving(command: list[str], port: int, log: Path) -> Iterator[None]:
+    """The server on its core, answering."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=on_core(SERVER),
+        )
+    try:
+        wait_until_it_answers(port, process, log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"the server did not start:\n{log.read_text()[-2000:]}")
+
+
+def our_messages(ids: list[int]) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
+    """Stores an event for these users and answers what the live road would be told of it."""
+    from notifications import send_notification
+    from notifications.testing import settle
+    from routing import receivers
+
+    caught: list[tuple[str, dict[str, Any]]] = []
+    receivers.publish = caught.extend  # type: ignore[assignment]
+
+    def make() -> list[tuple[str, dict[str, Any]]]:
+        caught.clear()
+        send_notification("post_comment", users=ids, data={"ts": PLACE}, **WORDS)
+        settle()
+        return list(caught)
+
+    return make
+
+
+def measured(
+    load: Load, make: Callable[[], Any], hand_over: Callable[[Any], None], rounds: int
+) -> list[float]:
+    """Seconds that the event took to the last socket, for each round."""
+    found = []
+    for number in range(WARM_UP + rounds):
+        messages = make()
+        hand_over(messages)
+        took = load.last()
+        if number >= WARM_UP:
+            found.append(took)
+    return found
+
+
+def now_text() -> str:
+    return f"{time.monotonic_ns():020d}"
+
+
+def stamped(event: bytes | str, now: str) -> bytes | str:
+    """The event's JSON with a time in the place that it has for it."""
+    if isinstance(event, bytes):
+        return event.replace(PLACE.encode(), now.encode())
+    return event.replace(PLACE, now)
+
+
+def ours(program: Path, port: int, ids: list[int], tokens: list[str], options: Any) -> list[float]:
+    from routing.live.publisher import publish
+
+    def hand_over(messages: list[tuple[str, dict[str, Any]]]) -> None:
+        now = now_text()  # one for all chunks: they belong to one event
+        publish([(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages])
+
+    with serving(["manage.py", "serve", "--port", str(port)], port, options.log):
+        load = Load(program, port, tokens)
+        try:
+            return measured(load, our_messages(ids), hand_over, options.rounds)
+        finally:
+            load.close()
+
+
+def theirs(
+    program: Path, port: int, ids: list[int], tokens: list[str], options: Any
+) -> list[float]:
+    from channels.layers import get_channel_layer
+
+    # as the hub's own publisher does it: one loop, one connection that stays
+    loop = asyncio.new_event_loop()
+    layer: Any = get_channel_layer()
+    frame = frame_of(ids[0])
+
+    def hand_over(message: dict[str, Any]) -> None:
+        frame["notification"]["event"]["data"] = {"ts": now_text()}
+        loop.run_until_complete(layer.group_send("everybody", message))
+
+    command = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
+    command += ["benchmarks.peers.consumer_per_socket:application"]
+    with serving(command, port, options.log):
+        load = Load(program, port, tokens)
+        try:
+            message = {"type": "arrived", "frame": frame}
+            return measured(load, lambda: message, hand_over, options.rounds)
+        finally:
+            load.close()
+            loop.run_until_complete(layer.flush())
+            loop.close()
+
+
+def frame_of(user_id: int) -> dict[str, Any]:
+    """What our sockets are sent, for the peer: the last event of this user's inbox."""
+    from notifications import inbox
+
+    row = inbox.page(user_id).results[0]
+    summary = inbox.summary(user_id)
+    return {
+        "action": "new",
+        "version": summary.version,
+        "unread": summary.unread,
+        "unseen": summary.unseen,
+        "notification": row,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sockets", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.small:
+        options.sockets, options.rounds = 50, 3
+    on_core(LOAD)()
+    with servers(redis=True) as found:
+        program = compiled(found["HUB_DATA"])
+        if program is None:
+            say("live: not taken, there is no C compiler (cc) for the load client")
+            return 1
+        options.log = Path(found["HUB_DATA"], "log")
+        start_django(found)
+        from tests.servers import free_port
+
+        ids = make_users(options.sockets)
+        texts = make_tokens(ids)
+        say(f"ours: {options.sockets} sockets")
+        mine = ours(program, free_port(), ids, texts, options)
+        say("a consumer per socket under daphne")
+        peer = theirs(program, free_port(), ids, texts, options)
+        known = versions(
+            *("django", "uvicorn", "uvloop", "websockets", "channels", "channels-redis"),
+            *("daphne", "redis"),
+            PostgreSQL=found["postgres"],
+            **{"Redis server": found["redis"]},
+        )
+    line = figure(
+        f"one event to {options.sockets:,} sockets",
+        unit="deliveries/s",
+        ours=[options.sockets / took for took in mine],
+        peer=[options.sockets / took for took in peer],
+        peer_name="a consumer per socket, daphne",
+        floor=FLOOR,
+        versions=known,
+    )
+    report([line], as_json=options.json)
+    return 0
+
+
+def make_tokens(ids: list[int]) -> list[str]:
+    from django.utils import timezone
+
+    from notifications.models import Token
+    from notifications.tokens import digest
+
+    texts = [f"hub_benchmark{number:030d}" for number in ids]
+    # used just now: neither side has to note that at every connect
+    at = timezone.now()
+    Token.objects.bulk_create(
+        [
+            Token(user_id=user_id, digest=digest(text), last_used_at=at)
+            for user_id, text in zip(ids, texts, strict=True)
+        ]
+    )
+    return texts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

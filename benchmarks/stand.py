@@ -1,0 +1,147 @@
+"""What the benchmarks stand on: servers of their own, a migrated database, a core for each side."""
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SERVER, LOAD = 0, 1  # whoever is measured and whoever measures have a core each
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def on_core(number: int) -> Callable[[], None]:
+    """For `preexec_fn`: where there are two cores, the process has this one to itself."""
+
+    def pin() -> None:
+        if hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+    return pin
+
+
+@contextlib.contextmanager
+def servers(*, redis: bool) -> Iterator[dict[str, str]]:
+    """A durable PostgreSQL and a Redis of this run; a folder for the hub's files."""
+    from tests.services import PostgresServer, RedisServer
+
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-bench-"))
+        postgres = stack.enter_context(PostgresServer(durable=True))
+        found = {"DATABASE_URL": postgres.url, "postgres": postgres.version, "HUB_DATA": folder}
+        if redis:
+            server = stack.enter_context(RedisServer())
+            found |= {"REDIS_URL": server.url, "redis": server.version}
+        yield found
+
+
+def start_django(found: dict[str, str], **more: str) -> None:
+    """The hub's project on these servers, migrated, in this process and in its children."""
+    for name in list(os.environ):
+        if name.startswith("HUB_") or name in ("DEBUG", "ALLOWED_HOSTS", "ALLOWED_ORIGINS"):
+            del os.environ[name]
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="hub.settings",
+        SECRET_KEY="only-for-benchmarks-" + "x" * 40,
+        HUB_THROTTLES="off",
+        HUB_LOG_LEVEL="WARNING",
+        DATABASE_URL=found["DATABASE_URL"],
+        HUB_DATA=found["HUB_DATA"],
+        **more,
+    )
+    if "REDIS_URL" in found:
+        os.environ["REDIS_URL"] = found["REDIS_URL"]
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def make_users(number: int) -> list[int]:
+    """Ids of new users, each with an inbox."""
+    from django.contrib.auth import get_user_model
+
+    from notifications import inbox
+    from notifications.inbox.rows import alias
+
+    model = get_user_model()
+    ids: list[int] = []
+    for start in range(0, number, 10_000):
+        names = range(start, min(start + 10_000, number))
+        made = model.objects.bulk_create(
+            [model(username=f"user{name}", password="!") for name in names]
+        )
+        ids += [user.pk for user in made]
+        inbox.ensure(ids[start:], using=alias(None))
+    return ids
+
+
+def environment(name: str, requirements: Sequence[str]) -> Path:
+    """The Python of an environment of a peer's own, made on first use."""
+    folder = ROOT / f".venv-peer-{name}"
+    python = folder / "bin" / "python"
+    wanted = "\n".join(requirements)
+    ready = folder / "ready"
+    if not ready.exists() or ready.read_text() != wanted:
+        say(f"making the environment of {name} (once) ...")
+        make = [sys.executable, "-m", "venv", "--clear", str(folder)]
+        subprocess.run(make, check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *requirements], check=True)
+        ready.write_text(wanted)
+    return python
+
+
+def versions(*packages: str, **more: str) -> dict[str, str]:
+    found = {name: metadata.version(name) for name in packages}
+    return {"Python": platform.python_version(), **found, **more}
+
+
+def figure(
+    name: str,
+    *,
+    unit: str,
+    ours: Sequence[float],
+    peer: Sequence[float],
+    peer_name: str,
+    floor: float | None,
+    versions: dict[str, str],
+) -> dict[str, Any]:
+    """One line of the table: medians of the rounds, and the ratio of the medians."""
+    mine, others = statistics.median(ours), statistics.median(peer)
+    return {
+        "figure": name,
+        "unit": unit,
+        "ours": mine,
+        "peer": others,
+        "peer_name": peer_name,
+        "ratio": mine / others if others else float("inf"),
+        "floor": floor,
+        "versions": versions,
+    }
+
+
+def report(figures: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        for one in figures:
+            print(json.dumps(one))
+        return
+    from benchmarks.__main__ import table, versions
+
+    print(table(figures))
+    print(versions(figures))
