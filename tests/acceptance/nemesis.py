@@ -110,6 +110,7 @@ class Nemesis:
         finally:
             self.load.stop()
         self.counts += self.load.counts
+        self.heal()
         self.hub.check(leave=False)
         self.summary(time.monotonic() - start)
         self.hub.clients.leave(*self.hub.clients.all)
@@ -125,6 +126,9 @@ class Nemesis:
             self.bag = self.faults
             self.chance.shuffle(self.bag)
         return self.bag.pop()
+
+    def heal(self) -> None:
+        self.road.heal()
 
     def summary(self, seconds: float) -> None:
         ledger, clients = self.hub.ledger, self.hub.clients.all
@@ -309,6 +313,11 @@ class Production(Nemesis):
             self.postgres_paused,
             self.postgres_connections_terminated,
         ]
+
+    def heal(self) -> None:
+        super().heal()
+        # Redis hears at last that the connections of `redis_half_open` were given up
+        self.wire.heal()
 
     def _replaced(self, worker: Command) -> None:
         self.workers.remove(worker)
