@@ -1,6 +1,6 @@
 """APNs messages per second at 50 ms latency: the backend against bare aioapns.
 
-    python benchmarks/apns.py
+    make bench ONLY=apns
 
 Both sign one token and speak TLS to the same peer on Node's http2, which runs on another core where
 there is one. Each has as many messages under way as it can. The peer answers each after 50 ms and
@@ -9,16 +9,15 @@ median of the rounds' ratios counts: what else the machine does hits both. aioap
 here; ours renders each message too.
 """
 
+import argparse
 import asyncio
 import os
 import ssl
-import statistics
 import sys
 import time
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.stand import figure, report, say, versions
 
 ROUNDS = 5
 #: What bare aioapns has under way: more than the 64 KB of a connection's flow-control window would
@@ -26,8 +25,7 @@ ROUNDS = 5
 ROOM = 180
 MESSAGES = 5000
 LATENCY = 50  # ms
-#: floor and aim: shared figures of docs/performance.md
-FLOOR, AIM = 0.5, 2.0
+FLOOR = 0.5
 
 
 def on_core(number: int, process: int = 0) -> None:
@@ -127,7 +125,6 @@ async def bare_rate(peer) -> tuple[float, float]:  # type: ignore[no-untyped-def
 
 def start_django(data: str) -> None:
     os.environ.update(DJANGO_SETTINGS_MODULE="hub.settings", HUB_DATA=data, DEBUG="1")
-    sys.path.insert(0, str(ROOT))
     import django
 
     django.setup()
@@ -139,15 +136,15 @@ def start_django(data: str) -> None:
     apns_issued.share_through(apns_issued.alone)  # there is no database here
 
 
-async def measure() -> list[dict[str, tuple[float, float]]]:
+async def measure(number_of_rounds: int) -> list[dict[str, tuple[float, float]]]:
     from tests.vendors.apns import apns_peer
 
     found = []
     async with apns_peer(streams=1000, latency=LATENCY) as peer:
         on_core(1, peer.process.pid)
         on_core(0)
-        for number in range(ROUNDS):
-            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
+        for number in range(number_of_rounds):
+            say(f"APNs: round {number + 1} of {number_of_rounds}")
             turns = [("hub", our_rate), ("aioapns", bare_rate)]
             if number % 2:
                 turns.reverse()
@@ -156,19 +153,27 @@ async def measure() -> list[dict[str, tuple[float, float]]]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
     with TemporaryDirectory() as data:
         start_django(data)
-        rounds = asyncio.run(measure())
-    print(f"{'APNs at 50 ms latency':30}{'hub':>8}{'aioapns':>9}{'ratio':>8}{'floor':>7}{'aim':>6}")
-    ratios = []
-    for index, what in enumerate(("messages/s", "messages/s of processor time")):
-        ours, peers = (
-            statistics.median(rates[who][index] for rates in rounds) for who in ("hub", "aioapns")
+        rounds = asyncio.run(measure(1 if options.small else ROUNDS))
+    lines = [
+        figure(
+            f"APNs at {LATENCY} ms latency, {by}",
+            unit="messages/s",
+            ours=[rates["hub"][index] for rates in rounds],
+            peer=[rates["aioapns"][index] for rates in rounds],
+            peer_name="bare aioapns",
+            floor=floor,
+            versions=versions("aioapns", "h2"),
         )
-        ratio = statistics.median(rates["hub"][index] / rates["aioapns"][index] for rates in rounds)
-        ratios.append(ratio)
-        print(f"{what:30}{ours:8.0f}{peers:9.0f}{ratio:8.2f}{FLOOR:7.1f}{AIM:6.1f}")
-    return 0 if ratios[0] >= FLOOR else 1
+        for index, (by, floor) in enumerate((("by the clock", FLOOR), ("by processor time", None)))
+    ]
+    report(lines, as_json=options.json)
+    return 0
 
 
 if __name__ == "__main__":

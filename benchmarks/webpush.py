@@ -1,6 +1,6 @@
 """Web Push messages per second and core: the backend against what others do with the same keys.
 
-    python benchmarks/webpush.py
+    make bench ONLY=webpush
 
 Ours is `WebPushBackend`: render, encrypt, sign, post, read the answer. The peers:
 django-push-notifications 3.3, one queryset, in an environment of its own, and pywebpush's `encode`
@@ -9,48 +9,48 @@ another core where there is one. The three take turns, a few rounds long, and th
 rounds' ratios counts: what else the machine does hits all of them.
 """
 
+import argparse
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.stand import (
+    LOAD,
+    SERVER,
+    environment,
+    figure,
+    on_core,
+    report,
+    say,
+    versions,
+)
+
 PEERS = Path(__file__).resolve().parent / "peers"
-ENVIRONMENT = ROOT / ".venv-peer-push"
 REQUIREMENTS = ["django-push-notifications[WP]==3.3.0", "Django>=5.2,<5.3"]
+PEER_VERSIONS = {"django-push-notifications": "3.3.0"}
 
 ROUNDS = 5
 BATCH = 100
 MESSAGES = 2000
 PEER_MESSAGES = 400
 
-#: peer, floor, aim: shared figures of docs/performance.md
+#: peer → floor
 FIGURES = {
-    "django-push-notifications": (5.0, 10.0),
-    "pywebpush encode alone": (0.5, None),
+    "django-push-notifications": 5.0,
+    "pywebpush encode alone": 0.5,
 }
-
-
-def on_core(number: int) -> None:
-    """Where there are two cores, who sends and who takes have one each."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 @contextmanager
 def push_service() -> Iterator[int]:
     command = [sys.executable, str(PEERS / "push_service.py"), "uvloop"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: on_core(1)
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=on_core(LOAD))
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline())
@@ -59,25 +59,19 @@ def push_service() -> Iterator[int]:
         process.wait()
 
 
-def environment() -> Path:
-    python = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / "ready").exists():
-        print("Building the environment of django-push-notifications ...", file=sys.stderr)
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *REQUIREMENTS], check=True)
-        (ENVIRONMENT / "ready").touch()
-    return python
+def peer_python() -> Path:
+    return environment("push", REQUIREMENTS)
 
 
 def peer_rate(port: int, keys: dict[str, str], text: str) -> float:
     arguments = [str(port), str(PEER_MESSAGES), keys["private_key"], keys["p256dh"], keys["auth"]]
     done = subprocess.run(
-        [environment(), PEERS / "django_push_notifications.py", *arguments],
+        [peer_python(), PEERS / "django_push_notifications.py", *arguments],
         input=text,
         capture_output=True,
         text=True,
         check=True,
-        preexec_fn=lambda: on_core(0),
+        preexec_fn=on_core(SERVER),
     )
     return float(done.stdout)
 
@@ -136,7 +130,6 @@ def note():  # type: ignore[no-untyped-def]
 
 def start_django(data: str) -> None:
     os.environ.update(DJANGO_SETTINGS_MODULE="hub.settings", HUB_DATA=data, DEBUG="1")
-    sys.path.insert(0, str(ROOT))
     import django
 
     django.setup()
@@ -145,19 +138,19 @@ def start_django(data: str) -> None:
     settings.HUB = {**settings.HUB, "PUSH_LOCAL_PEERS": True}
 
 
-def measure() -> list[dict[str, float]]:
+def measure(number_of_rounds: int) -> list[dict[str, float]]:
     from routing.push.backends.webpush import payload_of
     from routing.push.vapid import VapidKey
     from tests.vendors.webpush import Browser
 
     keys = {"private_key": VapidKey.generate().private_text(), **Browser.new().keys}
     text = payload_of(note()).decode()
-    environment()
-    on_core(0)
+    peer_python()
+    on_core(SERVER)()
     found = []
     with push_service() as port:
-        for number in range(ROUNDS):
-            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
+        for number in range(number_of_rounds):
+            say(f"Web Push: round {number + 1} of {number_of_rounds}")
             found.append(
                 {
                     "hub": asyncio.run(our_rate(port, keys)),
@@ -169,19 +162,27 @@ def measure() -> list[dict[str, float]]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
     with TemporaryDirectory() as data:
         start_django(data)
-        rounds = measure()
-    print(
-        f"{'Web Push, messages/s a core':30}{'hub':>8}{'peer':>8}{'ratio':>8}{'floor':>7}{'aim':>6}"
-    )
-    held = True
-    for name, (floor, aim) in FIGURES.items():
-        ours, peer = (statistics.median(rates[who] for rates in rounds) for who in ("hub", name))
-        ratio = statistics.median(rates["hub"] / rates[name] for rates in rounds)
-        held &= ratio >= floor
-        print(f"{name:30}{ours:8.0f}{peer:8.0f}{ratio:8.2f}{floor:7.1f}{aim or '':>6}")
-    return 0 if held else 1
+        rounds = measure(1 if options.small else ROUNDS)
+    lines = [
+        figure(
+            "Web Push on one core",
+            unit="messages/s",
+            ours=[rates["hub"] for rates in rounds],
+            peer=[rates[name] for rates in rounds],
+            peer_name=name,
+            floor=floor,
+            versions=versions("cryptography", "pywebpush", **PEER_VERSIONS),
+        )
+        for name, floor in FIGURES.items()
+    ]
+    report(lines, as_json=options.json)
+    return 0
 
 
 if __name__ == "__main__":
