@@ -17,13 +17,14 @@ STACKS ?= embedded production
 SECONDS ?= 60
 SEED ?=
 
-.PHONY: help run test test-slow check fmt environment environment-dev
+.PHONY: help run bench test test-slow check fmt environment environment-dev
 .NOTPARALLEL:
 
 help:
 	@echo 'make run    serve the hub on http://127.0.0.1:$(PORT)   (PORT=, HUB_DATA=, DEBUG=)'
 	@echo 'make test   the whole suite, on SQLite and on PostgreSQL with Redis   (PYTHON=, ARGS=, STACKS=)'
 	@echo 'make test-slow  faults at random against a mixed load   (SECONDS=$(SECONDS), SEED=, STACKS=)'
+	@echo 'make bench  the figures against their peers   (ONLY=live, SMALL=1)'
 	@echo 'make check  format, lint, types, migrations, system checks, import rules'
 	@echo 'make fmt    format, and mend what the linter can mend'
 
@@ -78,6 +79,10 @@ test-slow: environment-dev
 	done; \
 	echo "again: make test-slow SECONDS=$(SECONDS) SEED=$$seed STACKS='$(STACKS)'"; \
 	[ $$failed = 0 ]
+
+# Ratios to peers that are measured in the same run: benchmarks/README.md.
+bench: environment-dev
+	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(SMALL),--small)
 
 # Looks at the code only: the data of a running hub stay out of it.
 check: export HUB_DATA := $(VENV)/check-data

@@ -2,11 +2,11 @@
 
     python -m benchmarks.fanout [--users 100000] [--rounds 3] [--json]
 
-Ours is `send_notification()` with the users' ids and then the worker's work, in one process: versions,
-counters and filters included. The peers: `notify.send` of django-notifications-hq, which keeps
-neither, in an environment of its own with the Django that it still runs on, on the same server; and
-a bare `INSERT ... SELECT` into our table with its indexes. PostgreSQL is durable. What the sending
-process takes in memory is measured for a tenth of the users and for all.
+Ours is `send_notification()` with the users' ids and then the worker's work, in one process, with
+versions, counters and filters. The peers: `notify.send` of django-notifications-hq, which keeps
+none of these, in an environment of its own with the Django that it still runs on, on the same
+server; and a bare `INSERT ... SELECT` into our table with its indexes. PostgreSQL is durable. What
+the sending process takes in memory is measured for a tenth of the users and for all.
 """
 
 import argparse
@@ -44,20 +44,28 @@ PEER_USERS = 10_000  # at most: its rate does not rise with more
 WORDS = {"title": "Ada replied to your post", "message": "Nice picture!", "url": "/posts/12/"}
 
 
-def our_round(ids: list[int]) -> float:
-    """Users per second."""
+def send(users: Any) -> Any:
+    """The event, in every inbox."""
     from django.db import router
 
     from notifications import send_notification
     from notifications.fanout import fan_out
-    from notifications.models import Audience, Event, Notification
+    from notifications.models import Audience
 
-    using = router.db_for_write(Event)
-    began = time.perf_counter()
-    event = send_notification("post_comment", users=ids, data={"post": 12}, **WORDS)
+    using = router.db_for_write(Audience)
+    event = send_notification("post_comment", users=users, data={"post": 12}, **WORDS)
     rows = Audience.objects.using(using).filter(event=event).order_by("pk")
     for audience_id in rows.values_list("pk", flat=True).iterator(chunk_size=100):
         fan_out(audience_id, using=using)
+    return event
+
+
+def our_round(ids: list[int]) -> float:
+    """Users per second."""
+    from notifications.models import Notification
+
+    began = time.perf_counter()
+    event = send(ids)
     took = time.perf_counter() - began
     assert Notification.objects.filter(event=event).count() == len(ids)
     return len(ids) / took
@@ -98,19 +106,8 @@ def measure_memory(users: int) -> None:
     from django.contrib.auth import get_user_model
 
     # as a team would: a queryset, which is never held whole
-    our_round_of(get_user_model().objects.order_by("pk")[:users])
+    send(get_user_model().objects.order_by("pk")[:users])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-
-
-def our_round_of(users: Any) -> None:
-    from notifications import send_notification
-    from notifications.fanout import fan_out
-    from notifications.models import Audience
-
-    event = send_notification("post_comment", users=users, data={"post": 12}, **WORDS)
-    rows = Audience.objects.filter(event=event).order_by("pk")
-    for audience_id in rows.values_list("pk", flat=True).iterator(chunk_size=100):
-        fan_out(audience_id, using="default")
 
 
 def their_rates(url: str, users: int, rounds: int) -> dict[str, Any]:

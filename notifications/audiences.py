@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from itertools import chain, islice
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connections, models
@@ -30,6 +32,11 @@ EVERYONE: Final = Everyone.EVERYONE
 
 def key_field() -> "models.Field[Any, Any]":
     """The user model's key, or where that is a link to a parent, the parent's key."""
+    return _key_of(settings.AUTH_USER_MODEL)
+
+
+@cache  # asked for every id of an audience, several times; looking the model up costs 5 µs
+def _key_of(user_model: str) -> "models.Field[Any, Any]":
     key: Any = get_user_model()._meta.pk
     while key.remote_field is not None:
         key = key.target_field

@@ -41,6 +41,7 @@ def main() -> None:
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from django.db import transaction
+
     from notifications.models import Notification
     from notifications.signals import notify
 

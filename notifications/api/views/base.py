@@ -93,7 +93,10 @@ class HubView(ApiView):
         if not response.has_header("Cache-Control"):
             patch_cache_control(response, private=True, no_cache=True)
         patch_vary_headers(response, ["Authorization", "Cookie"])
-        return super().finalize_response(request, response, *args, **kwargs)
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if isinstance(request, JsonRequest):
+            request.forget()
+        return final
 
 
 class NoSuchPath(HubView):
