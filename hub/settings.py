@@ -193,7 +193,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env_text("HUB_LOG_LEVEL", "INFO")},
     # Django gives this one a handler of its own; every line would come twice.
     # Libraries that write URLs, and with them tokens, say less.
-    "loggers": {"django": {"handlers": []}, **QUIET},
+    "loggers": {"django": {"handlers": [], "level": "NOTSET"}, **QUIET},
 }
 
 EVENT_TYPES = [

@@ -46,7 +46,7 @@ class JsonRequest(Request):
         """
         self._full_data = self._data = None
         if len(getattr(self._request, "_body", b"")) > KEPT:
-            self._request._body = b""  # type: ignore[attr-defined]
+            self._request._body = b""
 
 
 def _body(request: HttpRequest) -> bytes:
