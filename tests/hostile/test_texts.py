@@ -192,7 +192,7 @@ class TestPages:
             name = text[:150] or "empty"
             if "\x00" in name:
                 continue
-            user = get_user_model().objects.create_user(name + "!", password=password)
+            user = get_user_model().objects.create_user(name[:149] + "!", password=password)
             client = Client()
             client.force_login(user)
             page = client.get("/")
