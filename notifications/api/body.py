@@ -41,8 +41,8 @@ class JsonRequest(Request):
         """Lets go of a body that was answered.
 
         REST framework's requests refer to themselves, as Django's do: memory of theirs waits for a
-        full collection, which small requests cause seldom and large ones do not hasten. A megabyte of
-        JSON is twenty of objects.
+        full collection, which small requests cause seldom and large ones do not hasten. A megabyte
+        of JSON is twenty of objects.
         """
         self._full_data = self._data = None
         if len(getattr(self._request, "_body", b"")) > KEPT:
