@@ -191,9 +191,14 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["stderr"], "level": env_text("HUB_LOG_LEVEL", "INFO")},
-    # Django gives this one a handler of its own; every line would come twice.
-    # Libraries that write URLs, and with them tokens, say less.
-    "loggers": {"django": {"handlers": [], "level": "NOTSET"}, **QUIET},
+    "loggers": {
+        # Django gives this one a handler of its own; every line would come twice.
+        "django": {"handlers": [], "level": "NOTSET"},
+        # Under DEBUG it writes every statement with its values: the words of notifications, digests.
+        "django.db.backends": {"level": "INFO"},
+        # Libraries that write URLs, and with them tokens, say less.
+        **QUIET,
+    },
 }
 
 EVENT_TYPES = [
