@@ -194,7 +194,7 @@ LOGGING = {
     "loggers": {
         # Django gives this one a handler of its own; every line would come twice.
         "django": {"handlers": [], "level": "NOTSET"},
-        # Under DEBUG it writes every statement with its values: the words of notifications, digests.
+        # Under DEBUG it writes every statement with its values: words of notifications, digests.
         "django.db.backends": {"level": "INFO"},
         # Libraries that write URLs, and with them tokens, say less.
         **QUIET,

@@ -21,7 +21,7 @@ PROTOCOL = (GOLDEN.parent.parent / "docs" / "protocol.md").read_text(encoding="u
 REST = PROTOCOL[PROTOCOL.index("## 5. REST") : PROTOCOL.index("## 6. WebSocket")]
 #: The two roads have addresses and a code of their own beside this API.
 OF_THE_ROADS = ("ws-ticket/", "devices/", "deliveries/", "preferences/", "push/")
-CODES_OF_THE_ROADS = {"token_elsewhere"}
+CODES_OF_THE_ROADS = {"cannot_send", "token_elsewhere"}
 
 
 def operations() -> dict[tuple[str, str], dict[str, Any]]:

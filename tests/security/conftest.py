@@ -14,6 +14,7 @@ from notifications import send_notification, tokens
 from notifications.models import Notification, Token
 from notifications.testing import settle
 from routing.push import applications
+from routing.push.models import Application
 from routing.push.registration import register
 from tests.processes import Processes, ServerProcess
 from tests.security.operations import Owned
@@ -42,7 +43,8 @@ def owned(alice: Any, password: str) -> Owned:
         tag=MARKER,
     )
     applications.ensure_web_push()  # whose public key is an operation of its own
-    device, _ = register(alice, backend="fcm", token=f"{MARKER}-token", name=MARKER)
+    Application.objects.create(name="phones", backend="dummy", is_default=True)
+    device, _ = register(alice, backend="dummy", token=f"{MARKER}-token", name=MARKER)
     return Owned(
         user_id=alice.pk,
         username=alice.get_username(),

@@ -72,7 +72,7 @@ class DeviceView(HubView):
         errors=["not_found"],
     )
     def get(self, request: Request, device_id: int) -> Response:
-        return Response(answers.device_json(_own(request, device_id)))
+        return Response(answers.device_json(own(request, device_id)))
 
     @operation(
         "device_update",
@@ -84,7 +84,7 @@ class DeviceView(HubView):
     )
     def patch(self, request: Request, device_id: int) -> Response:
         given = patch_of(read(DevicePatch, request.data))
-        device = _own(request, device_id)
+        device = own(request, device_id)
         try:
             changed = devices.change(device, **given)
         except devices.TokenElsewhere as error:
@@ -99,11 +99,11 @@ class DeviceView(HubView):
         errors=["not_found"],
     )
     def delete(self, request: Request, device_id: int) -> Response:
-        devices.remove(_own(request, device_id))
+        devices.remove(own(request, device_id))
         return Response(status=204)
 
 
-def _own(request: Request, device_id: int) -> Device:
+def own(request: Request, device_id: int) -> Device:
     """Raises `NotFound`, also for another user's."""
     rows = Device.objects.select_related("application").filter(user=request.user.pk)
     found = rows.filter(pk=device_id).first() if device_id <= pagination.BIGGEST else None
