@@ -1,0 +1,31 @@
+"""The hub's own rows in the admin: keys, tokens and its state."""
+
+from django.contrib import admin
+
+from notifications.admin.base import BY_USER, LookOnly, ModelAdmin, NoDeletion
+from notifications.models import HubState, IdempotencyKey, Token
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(LookOnly, NoDeletion, ModelAdmin):
+    list_display = ["scope", "key", "event_id", "made_at"]
+    search_fields = ["=key", "=event_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(HubState)
+class HubStateAdmin(LookOnly, NoDeletion, ModelAdmin):
+    """A new epoch is begun by `manage.py new_epoch`."""
+
+    list_display = ["epoch", "broadcast"]
+
+
+@admin.register(Token)
+class TokenAdmin(LookOnly, ModelAdmin):
+    """Deleting one ends it, and the sockets signed in by it."""
+
+    list_display = ["id", "user", "name", "created_at", "last_used_at"]
+    list_filter = ["created_at"]
+    list_select_related = ["user"]
+    search_fields = [f"={BY_USER}", "name"]
+    exclude = ["digest"]
