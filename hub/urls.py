@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub import health, pages
+from routing.push.browser import service_worker
 
 handler400 = "hub.errors.bad_request"
 handler500 = "hub.errors.server_error"
@@ -20,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("routing.live.urls")),
     path("api/", include("routing.push.urls")),
     path("api/", include("notifications.api.urls")),
+    path("service-worker.js", service_worker, name="hub-service-worker"),
     # Browsers ask for it on pages that name no icon, such as admin's.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}hub/bell.svg")),
     path("health/live", health.live),

@@ -31,5 +31,10 @@ export default [
       ],
     },
   },
+  {
+    // A classic script, which every browser takes as a service worker.
+    files: ['src/service-worker.js'],
+    languageOptions: { globals: globals.serviceworker, sourceType: 'script' },
+  },
   { files: ['test/**', '*.js'], languageOptions: { globals: globals.node } },
 ];

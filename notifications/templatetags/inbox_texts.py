@@ -46,10 +46,44 @@ TEXTS = {
     "too_many": gettext_noop("Open in too many places at once"),
     "sign_in": gettext_noop("Sign in"),
     "retry": gettext_noop("Try again"),
+    "push_turn_on": gettext_noop("Turn on notifications on this device"),
+    "push_turn_off": gettext_noop("Turn off notifications on this device"),
+    "push_busy": gettext_noop("One moment …"),
+    "push_on": gettext_noop("Notifications reach you here also when this page is closed."),
+    "push_denied": gettext_noop(
+        "Notifications of this site are blocked. Allow them in the settings of the "
+        "browser, next to the address."
+    ),
+    "push_unsupported": gettext_noop(
+        "This browser cannot show notifications while the page is closed."
+    ),
+    "push_insecure": gettext_noop("Notifications need a secure connection (https)."),
+    "push_home_screen": gettext_noop(
+        "Add this page to the home screen first (Share, then Add to Home Screen), open it "
+        "from there, and come back to this button."
+    ),
+    "push_error_dismissed": gettext_noop(
+        "The browser asked for your permission and got no answer. Press the button to be "
+        "asked again."
+    ),
+    "push_error_no_web_push": gettext_noop("Notifications on devices are not set up here yet."),
+    "push_error_not_authenticated": gettext_noop("You are signed out. Sign in again first."),
+    "push_error_push_service": gettext_noop(
+        "The browser could not reach its push service. Try again later."
+    ),
+    "push_error_worker": gettext_noop(
+        "The browser could not install what receives notifications. Reload the page and try again."
+    ),
+    "push_error_network": gettext_noop("The hub cannot be reached. Try again later."),
+    "push_error_other": gettext_noop("That did not work. Try again later."),
 }
 
 
-def translated() -> dict[str, str]:
-    """What is not English in the active language; a project's own catalogues count too."""
-    texts = {name: gettext(text) for name, text in TEXTS.items()}
+def translated(*, push: bool = False) -> dict[str, str]:
+    """What is not English in the active language; a project's own catalogues count too.
+
+    `push` chooses between the texts of `<push-switch>` and those of `<notification-inbox>`.
+    """
+    wanted = {name: text for name, text in TEXTS.items() if name.startswith("push_") == push}
+    texts = {name: gettext(text) for name, text in wanted.items()}
     return {name: text for name, text in texts.items() if text != TEXTS[name]}

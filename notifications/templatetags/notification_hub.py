@@ -1,8 +1,10 @@
 """`{% notification_inbox %}`: the bell or the list of the signed-in user, in any template.
+`{% push_switch %}`: the button that turns notifications on and off on their device.
 
 {% load notification_hub %}
 {% notification_inbox %}
 {% notification_inbox layout="inline" theme="dark" script=False %}
+{% push_switch %}
 """
 
 import json
@@ -36,33 +38,50 @@ def notification_inbox(
     """
     if layout not in LAYOUTS:
         raise template.TemplateSyntaxError(f"layout is one of {', '.join(LAYOUTS)}")
+    own = {"layout": layout, "texts": _texts()}
+    return _element(context, own, attributes) | {"script": script, "nonce": nonce}
+
+
+@register.inclusion_tag("notifications/push_switch.html", takes_context=True)
+def push_switch(
+    context: template.Context, *, script: bool = True, nonce: str = "", **attributes: Any
+) -> dict[str, Any]:
+    """The button and its script; nothing where nobody is signed in.
+
+    Every other argument becomes an attribute: `device_name="Till 3"` is `device-name="Till 3"`.
+    """
+    own = {"worker-url": _url("hub-service-worker"), "texts": _texts(push=True)}
+    return _element(context, own, attributes) | {"script": script, "nonce": nonce}
+
+
+def _element(
+    context: template.Context, own: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
+    """The attributes of one of the elements; None where nobody is signed in."""
     request = context.get("request")
     if request is None:
-        raise template.TemplateSyntaxError("notification_inbox needs `request` in the context")
+        raise template.TemplateSyntaxError("the tag needs `request` in the context")
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"attributes": None}
-    found = {
-        "layout": layout,
-        "user": user.pk,
-        "api-url": _api(),
-        "texts": _texts(),
-        "lang": get_language(),
-        **_csrf(request),
-    }
-    given = {name.replace("_", "-"): value for name, value in attributes.items()}
+    found = own | {"user": user.pk, "api-url": _api(), "lang": get_language(), **_csrf(request)}
+    given = {name.replace("_", "-"): value for name, value in given.items()}
     if "base-url" in given:
         found.pop("api-url")
-    attributes = {name: value for name, value in (found | given).items() if value is not None}
-    return {"attributes": attributes, "script": script, "nonce": nonce}
+    named = {name: value for name, value in (found | given).items() if value is not None}
+    return {"attributes": named}
 
 
 def _api() -> str | None:
+    summary = _url("hub-summary")
+    return summary and summary.removesuffix("notifications/summary/")
+
+
+def _url(name: str) -> str | None:
     try:
-        summary = reverse("hub-summary")
+        return reverse(name)
     except NoReverseMatch:
         return None
-    return summary.removesuffix("notifications/summary/")
 
 
 def _csrf(request: Any) -> dict[str, str]:
@@ -74,6 +93,6 @@ def _csrf(request: Any) -> dict[str, str]:
     return {} if name == "csrftoken" else {"csrf-cookie": name}
 
 
-def _texts() -> str | None:
-    texts = translated()
+def _texts(*, push: bool = False) -> str | None:
+    texts = translated(push=push)
     return json.dumps(texts, ensure_ascii=False) if texts else None

@@ -1,4 +1,4 @@
-"""`{% notification_inbox %}` puts the component into a page, from the wheel as from a clone."""
+"""`{% notification_inbox %}` and `{% push_switch %}` put the components into a page."""
 
 import json
 import re
@@ -75,6 +75,31 @@ def test_texts_are_translated_by_django(rf: Any, alice: Any) -> None:
     assert found is not None, "Django's own catalogue knows a few of the words"
     assert json.loads(found[1].replace("&quot;", '"'))["delete"] == "Löschen"
     assert "texts=" not in shown(rf, alice)
+
+
+def test_the_push_switch_and_its_script(rf: Any, alice: Any) -> None:
+    page = switch(rf, alice, 'device_name="Till 3"')
+    assert '<push-switch worker-url="/service-worker.js"' in page
+    assert f'user="{alice.pk}" api-url="/api/"' in page
+    assert 'device-name="Till 3"' in page
+    assert '<script type="module" src="/static/notifications/push-switch.js"></script>' in page
+    assert finders.find("notifications/push-switch.js")
+    assert "<script" not in switch(rf, alice, "script=False")
+    assert switch(rf, AnonymousUser()).strip() == ""
+
+
+def test_each_component_is_given_its_own_texts(rf: Any, alice: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(inbox_texts, "gettext", str.upper)
+    assert "PUSH_TURN_ON" not in shown(rf, alice).upper()
+    assert "TURN ON NOTIFICATIONS ON THIS DEVICE" in switch(rf, alice)
+    assert "ARCHIVED" not in switch(rf, alice)
+
+
+def switch(rf: Any, user: Any, arguments: str = "") -> str:
+    request = rf.get("/")
+    request.user = user
+    page = Template("{% load notification_hub %}{% push_switch " + arguments + " %}")
+    return page.render(Context({"request": request}))
 
 
 def test_texts_are_those_of_the_script() -> None:

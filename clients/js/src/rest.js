@@ -63,6 +63,14 @@ export class Rest {
     return this.#ask('POST', path, body);
   }
 
+  /**
+   * @param {string} path
+   * @param {unknown} body
+   */
+  patch(path, body) {
+    return this.#ask('PATCH', path, body);
+  }
+
   /** @param {string} path */
   delete(path) {
     return this.#ask('DELETE', path);

@@ -2,7 +2,7 @@
 
 import { Backoff } from './backoff.js';
 import { Replica, select } from './replica.js';
-import { HubError, Rest } from './rest.js';
+import { HubError } from './rest.js';
 import { Site } from './site.js';
 import { SharedLink } from './tabs.js';
 import { Uplink, newRef } from './uplink.js';
@@ -104,14 +104,7 @@ export class HubClient {
       changed: () => this.#changed(),
       patience: this.#timing.answer,
     });
-    this.#rest = new Rest({
-      apiUrl: this.#site.api,
-      fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
-      token: asFunction(options.token),
-      csrf: () => this.#site.csrf(),
-      credentials: options.token ? 'omit' : this.#site.isForeign ? 'include' : 'same-origin',
-      timeout: this.#timing.request,
-    });
+    this.#rest = this.#site.rest(this.#timing.request);
   }
 
   // For whoever uses it
@@ -759,10 +752,4 @@ function keyOf({ state, type }, before) {
 function checked(ids) {
   if (ids.length > MOST_IDS) throw new RangeError(`at most ${MOST_IDS} ids at once`);
   return [...ids];
-}
-
-/** @param {ClientOptions['token']} token */
-function asFunction(token) {
-  if (token === undefined) return null;
-  return typeof token === 'function' ? token : () => token;
 }

@@ -1,5 +1,7 @@
 // Where the hub is, and who is signed in there, as far as a page can know.
 
+import { Rest } from './rest.js';
+
 /** @import { ClientOptions } from '../types/index.js' */
 
 export class Site {
@@ -23,6 +25,22 @@ export class Site {
   /** It has another origin than the page. */
   get isForeign() {
     return typeof location !== 'undefined' && new URL(this.api).origin !== location.origin;
+  }
+
+  /**
+   * What asks this hub, signed in as the options say.
+   * @param {number} timeout in milliseconds
+   */
+  rest(timeout) {
+    const { fetch, token } = this.#options;
+    return new Rest({
+      apiUrl: this.api,
+      fetch: fetch ?? ((...request) => globalThis.fetch(...request)),
+      token: token === undefined ? null : typeof token === 'function' ? token : () => token,
+      csrf: () => this.csrf(),
+      credentials: token ? 'omit' : this.isForeign ? 'include' : 'same-origin',
+      timeout,
+    });
   }
 
   csrf() {

@@ -44,6 +44,21 @@ export const TEXTS = {
   too_many: 'Open in too many places at once',
   sign_in: 'Sign in',
   retry: 'Try again',
+  push_turn_on: 'Turn on notifications on this device',
+  push_turn_off: 'Turn off notifications on this device',
+  push_busy: 'One moment …',
+  push_on: 'Notifications reach you here also when this page is closed.',
+  push_denied: 'Notifications of this site are blocked. Allow them in the settings of the browser, next to the address.',
+  push_unsupported: 'This browser cannot show notifications while the page is closed.',
+  push_insecure: 'Notifications need a secure connection (https).',
+  push_home_screen: 'Add this page to the home screen first (Share, then Add to Home Screen), open it from there, and come back to this button.',
+  push_error_dismissed: 'The browser asked for your permission and got no answer. Press the button to be asked again.',
+  push_error_no_web_push: 'Notifications on devices are not set up here yet.',
+  push_error_not_authenticated: 'You are signed out. Sign in again first.',
+  push_error_push_service: 'The browser could not reach its push service. Try again later.',
+  push_error_worker: 'The browser could not install what receives notifications. Reload the page and try again.',
+  push_error_network: 'The hub cannot be reached. Try again later.',
+  push_error_other: 'That did not work. Try again later.',
 };
 
 /** @typedef {keyof typeof TEXTS} TextName */

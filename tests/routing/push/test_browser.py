@@ -1,0 +1,79 @@
+"""The service worker as it is served: to browsers, and by projects other than the hub."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import path
+
+from routing.push.browser import service_worker
+
+pytestmark = pytest.mark.embedded
+
+URL = "/service-worker.js"
+
+
+def given(body: str) -> Any:
+    """What the script is told about its project."""
+    found = re.match(r"self\.HUB_PUSH = (.*);\n", body)
+    assert found is not None, body[:200]
+    return json.loads(found[1])
+
+
+def test_whoever_asks_gets_the_script(client: Client) -> None:
+    answer = client.get(URL)
+    body = answer.content.decode()
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "text/javascript; charset=utf-8"
+    assert "addEventListener('push'" in body
+    assert given(body) == {"api": "/api/", "csrfCookie": "csrftoken"}
+
+
+def test_browsers_ask_each_time_and_load_it_once(client: Client) -> None:
+    first = client.get(URL)
+    assert first["Cache-Control"] == "no-cache"
+    again = client.get(URL, headers={"if-none-match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_it_may_be_in_charge_of_the_whole_origin_and_do_little(client: Client) -> None:
+    answer = client.get(URL)
+    assert answer["Service-Worker-Allowed"] == "/"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+
+
+def test_nothing_of_whoever_is_signed_in_is_in_it(client: Client, alice: Any) -> None:
+    anonymous = client.get(URL).content
+    client.force_login(alice)
+    answer = client.get(URL)
+    assert answer.content == anonymous
+    assert not answer.cookies
+
+
+def test_it_is_read_only(client: Client) -> None:
+    assert client.post(URL).status_code == 405
+
+
+def test_another_project_gives_it_words_and_pictures(client: Client, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.CSRF_COOKIE_NAME = "other"
+    body = client.get("/somewhere/worker.js").content.decode()
+    assert given(body) == {
+        "api": "/hub/",
+        "csrfCookie": "other",
+        "title": 'Till </script> "3"',
+        "icon": "/static/till.png",
+    }
+
+
+urlpatterns = [
+    path("hub/notifications/summary/", service_worker, name="hub-summary"),
+    path(
+        "somewhere/worker.js",
+        service_worker,
+        {"title": 'Till </script> "3"', "icon": "/static/till.png"},
+    ),
+]
