@@ -49,14 +49,13 @@ def send(users: Any) -> Any:
     from django.db import router
 
     from notifications import send_notification
-    from notifications.fanout import fan_out
+    from notifications.fanout import fan_out, together
     from notifications.models import Audience
 
     using = router.db_for_write(Audience)
     event = send_notification("post_comment", users=users, data={"post": 12}, **WORDS)
-    rows = Audience.objects.using(using).filter(event=event).order_by("pk")
-    for audience_id in rows.values_list("pk", flat=True).iterator(chunk_size=100):
-        fan_out(audience_id, using=using)
+    for ids in together(Audience.objects.using(using).filter(event=event).order_by("pk")):
+        fan_out(*ids, using=using)
     return event
 
 

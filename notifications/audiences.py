@@ -55,17 +55,24 @@ def user_key(value: Any, *, using: str) -> Any:
         value = value.pk
     if value is None or isinstance(value, bool | float):
         raise InvalidAudience("users: holds something that is neither a saved user nor an id")
-    key = key_field()
     try:
-        found = key.to_python(value)
+        found = key_field().to_python(value)
     except (ValidationError, ValueError, TypeError, OverflowError):
         kind = type(value).__name__
         raise InvalidAudience(f"users: a {kind} is not a user or a user's id") from None
-    if isinstance(found, int):
-        lowest, highest = connections[using].ops.integer_field_range(key.get_internal_type())
-        if (lowest is not None and found < lowest) or (highest is not None and found > highest):
-            return None  # no row can have it: an unknown user, left out like any other
+    if isinstance(key_field(), models.IntegerField) and found not in _possible(using):
+        return None  # no row can have it: an unknown user, left out like any other
     return found
+
+
+def _possible(using: str) -> range:
+    """The integers that the user model's key can have; empty where it is none."""
+    key = key_field()
+    if not isinstance(key, models.IntegerField):
+        return range(0)
+    lowest, highest = connections[using].ops.integer_field_range(key.get_internal_type())
+    bounds = (-(2**63) if lowest is None else lowest, 2**63 - 1 if highest is None else highest)
+    return range(bounds[0], bounds[1] + 1)
 
 
 def stored_key(key: Any) -> Any:
@@ -123,8 +130,10 @@ def _keys(users: Any, using: str) -> Iterator[Any]:
         if users._iterable_class is ModelIterable and issubclass(users.model, get_user_model()):
             users = users.values_list("pk", flat=True)
         users = users.iterator(chunk_size=CHUNK * 4)
+    plain = _possible(using)
     for value in users:
-        key = user_key(value, using=using)
+        # nearly always an id as it is: large audiences are read at a million ids a second
+        key = value if type(value) is int and value in plain else user_key(value, using=using)
         if key is not None:
             yield key
 

@@ -1,15 +1,17 @@
 """Fan-out: what turns an Audience row into notifications, from whichever process comes first."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, models, transaction
 from django.utils import timezone
 
 from notifications import inbox
-from notifications.audiences import EVERYONE, user_key
+from notifications.audiences import CHUNK, EVERYONE
 from notifications.models import Audience, Event
 from notifications.signals import Arrived, Recipient, notified
 from notifications.sql import Sql, fault, is_passing, is_repeatable
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: An inline row is due for the worker only when its sender had time to do it itself.
 INLINE_HEAD_START = timedelta(seconds=2)
+TOGETHER = 4  # rows of one event in one transaction: more are hardly faster, and lock for longer
 REPEATS = 4  # tries at once after a deadlock or a serialization failure
 TRIES_BEFORE_SPLIT = 3
 BACKOFF = timedelta(seconds=1)  # doubled with every attempt
@@ -28,18 +31,31 @@ WORKER_LOCK_WAIT = 5_000
 Answer = TypeVar("Answer")
 
 
-def fan_out(audience_id: int, *, using: str, lock_wait: int = WORKER_LOCK_WAIT) -> bool:
-    """Fans one Audience row out, in its own transaction, and announces it after the commit.
+def fan_out(*audience_ids: int, using: str, lock_wait: int = WORKER_LOCK_WAIT) -> int:
+    """Fans Audience rows of one event out, in one transaction of its own, and announces them after
+    the commit.
 
-    Whoever finds the row locked leaves it to its holder. A fault is recorded on the row, which
-    comes up again later; it raises nothing. Returns whether this call did the work.
+    Whoever finds a row locked leaves it to its holder. Where several rows fail together each is
+    tried alone; a fault of one is recorded on it, and it comes up again later. Raises nothing.
+    `lock_wait` is in milliseconds. Returns how many of the rows this call did.
     """
     try:
-        return repeated(lambda: _fan_out(audience_id, using, lock_wait))
+        return repeated(lambda: _fan_out(audience_ids, using, lock_wait))
     except Exception as error:
+        if len(audience_ids) > 1:
+            return sum(fan_out(one, using=using, lock_wait=lock_wait) for one in audience_ids)
+        [audience_id] = audience_ids
         logger.warning("fan_out audience=%s failed error=%s", audience_id, fault(error))
         record_failure(audience_id, error, using=using)
-        return False
+        return 0
+
+
+def together(rows: models.QuerySet[Audience]) -> Iterator[list[int]]:
+    """The keys of `rows`, in their order, as `fan_out` takes them: neighbours of one event."""
+    keys = rows.values_list("event_id", "pk")
+    for _, group in groupby(keys, key=itemgetter(0)):
+        while part := [pk for _, pk in islice(group, TOGETHER)]:
+            yield part
 
 
 def repeated(work: Callable[[], Answer]) -> Answer:
@@ -53,57 +69,72 @@ def repeated(work: Callable[[], Answer]) -> Answer:
     return work()
 
 
-def _fan_out(audience_id: int, using: str, lock_wait: int) -> bool:
-    rows = Audience.objects.using(using).waiting().filter(pk=audience_id)
-    ahead = rows.first()
-    if ahead is None:
-        return False
-    if not ahead.everyone and not ahead.plan_only:
+def _fan_out(audience_ids: Sequence[int], using: str, lock_wait: int) -> int:
+    rows = Audience.objects.using(using).waiting().filter(pk__in=audience_ids)
+    ahead = list(rows)
+    if not ahead:
+        return 0
+    if keys := keys_of(ahead):
         # in a transaction of its own, before the first lock
-        inbox.ensure(keys_of(ahead, using), using=using)
+        inbox.ensure(keys, using=using)
     with transaction.atomic(using=using):
         Sql(using).limit_lock_wait(lock_wait)
-        audience = rows.select_for_update(skip_locked=_can_skip(using)).first()
-        if audience is None:
-            return False
+        audiences = list(rows.select_for_update(skip_locked=_can_skip(using)))
+        if not audiences:
+            return 0
         event = (
             Event.objects.using(using)
             .select_related("type", "author")
-            .filter(pk=audience.event_id)
+            .filter(pk=audiences[0].event_id)
             .first()
         )
-        if event is None or deliver(event, audience, using=using):
-            audience.delete()
-        else:
+        kept = deliver(event, audiences, using=using) if event is not None else []
+        for audience in kept:
             keep_for_planning(audience)
-    return True
+        done = [audience.pk for audience in audiences if audience not in kept]
+        Audience.objects.using(using).filter(pk__in=done).delete()
+    return len(audiences)
 
 
 def _can_skip(using: str) -> bool:
     return Sql(using).postgres
 
 
-def keys_of(audience: Audience, using: str) -> list[Any]:
-    keys = (user_key(stored, using=using) for stored in audience.user_ids)
-    return [key for key in keys if key is not None]
+def keys_of(audiences: Iterable[Audience]) -> list[Any]:
+    """The ids of those rows that are still to be stored, as the rows hold them."""
+    return [
+        key
+        for audience in audiences
+        if not (audience.everyone or audience.plan_only)
+        for key in audience.user_ids
+    ]
 
 
-def deliver(event: Event, audience: Audience, *, using: str) -> bool:
-    """Does what the row asks for, inside the caller's transaction.
+def deliver(event: Event, audiences: Iterable[Audience], *, using: str) -> list[Audience]:
+    """Does what the rows ask for, inside the caller's transaction.
 
-    Returns False when a receiver of `notified` failed and has to be asked again.
+    Returns those of which a receiver of `notified` failed and has to be asked again.
     """
-    if audience.everyone:
-        if not audience.plan_only:
-            inbox.stamp_broadcast(event, using=using)
-        return event.broadcast is None or plan(event, EVERYONE, using=using)
-    keys = keys_of(audience, using)
-    if audience.plan_only:
-        return plan(event, inbox.stored_recipients(event, keys, using=using), using=using)
-    return plan(event, store(event, keys, using=using), using=using)
+    kept = []
+    storing = [row for row in audiences if not (row.everyone or row.plan_only)]
+    if storing and not plan(event, store(event, keys_of(storing), using=using), using=using):
+        kept += storing
+    for row in audiences:
+        if row.everyone:
+            if not row.plan_only:
+                inbox.stamp_broadcast(event, using=using)
+            fine = event.broadcast is None or plan(event, EVERYONE, using=using)
+        elif row.plan_only:
+            stored = inbox.stored_recipients(event, row.user_ids, using=using)
+            fine = plan(event, stored, using=using)
+        else:
+            continue
+        if not fine:
+            kept.append(row)
+    return kept
 
 
-def store(event: Event, keys: list[Any], *, using: str) -> list[Recipient]:
+def store(event: Event, keys: Sequence[Any], *, using: str) -> list[Recipient]:
     """Stores the event in these inboxes and announces it. One that is over tells nobody."""
     if event.expires_at is not None and event.expires_at <= timezone.now():
         return []
@@ -114,8 +145,14 @@ def store(event: Event, keys: list[Any], *, using: str) -> list[Recipient]:
 
 def tell(event: Event, recipients: list[Recipient], *, using: str) -> None:
     """Announces an arrival after the commit; nothing where nobody got it."""
-    if recipients:
-        inbox.announce(Arrived(event=event, recipients=recipients), using=using)
+    for part in _parts(recipients):
+        inbox.announce(Arrived(event=event, recipients=part), using=using)
+
+
+def _parts(recipients: list[Recipient]) -> Iterator[list[Recipient]]:
+    """What receivers are told of in one go."""
+    for start in range(0, len(recipients), CHUNK):
+        yield recipients[start : start + CHUNK]
 
 
 def plan(event: Event, recipients: Any, *, using: str) -> bool:
@@ -124,7 +161,8 @@ def plan(event: Event, recipients: Any, *, using: str) -> bool:
         return True
     try:
         with transaction.atomic(using=using):
-            notified.send(sender=Event, event=event, recipients=recipients, using=using)
+            for part in [EVERYONE] if recipients is EVERYONE else _parts(recipients):
+                notified.send(sender=Event, event=event, recipients=part, using=using)
     except Exception:
         logger.exception("notified receiver failed event=%s", event.pk)
         return False

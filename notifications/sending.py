@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -42,6 +43,7 @@ from notifications.words import (
 logger = logging.getLogger(__name__)
 
 MAX_OBJECT_KEY = 255  # characters in a related object's key, as text
+CHUNKS_AT_ONCE = 10  # of a large audience, stored by one statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,15 +282,14 @@ def _long_way(draft: Draft, *, inline: bool = True) -> Event:
         if earlier is not None:
             return earlier
         small = draft.audience.everyone or draft.audience.small
+        chunks = draft.audience.chunks() if not draft.audience.everyone else iter([[]])
         rows = []
-        for keys in draft.audience.chunks() if not draft.audience.everyone else [[]]:
-            row = _audience_row(draft, keys, inline=inline and small)
+        # however large the audience is, only a handful of its chunks is held at a time
+        while some := list(islice(chunks, CHUNKS_AT_ONCE)):
+            made = [_audience_row(draft, keys, inline=inline and small) for keys in some]
+            made = Audience.objects.using(using).bulk_create(made)
             if small:
-                row.save(using=using)
-                rows.append(row.pk)
-            else:
-                # at most a handful of chunks are held at a time, however large the audience is
-                Audience.objects.using(using).bulk_create([row])
+                rows += [row.pk for row in made]
         if rows and inline:
             # One hook per send. Where transactions are managed by hand it may run late or never:
             # the rows are due by then, and the worker's.

@@ -1,8 +1,8 @@
 """The two signals by which word leaves the domain, and what they carry.
 
 `notified` is sent inside the transaction that stores notifications: what its receivers write is
-committed or rolled back with them. Arguments: `event`, `recipients` (a list of `Recipient`, or
-`EVERYONE` when a broadcast is stamped) and `using` (the database alias).
+committed or rolled back with them. Arguments: `event`, `recipients` (a list of at most 500
+`Recipient`, or `EVERYONE` when a broadcast is stamped) and `using` (the database alias).
 
 `inbox_changed` is sent after the commit. Argument: `change`, one of the classes below. It is only
 news: whoever misses it reads the inbox.
@@ -11,7 +11,7 @@ news: whoever misses it reads the inbox.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.dispatch import Signal
 
@@ -38,11 +38,17 @@ class Position:
     unseen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient(Position):
-    """A user in whose inbox an event arrived; `version` is also the notification's `arrived`."""
+class Recipient(NamedTuple):
+    """A user in whose inbox an event arrived, and what the inbox became; `version` is also the
+    notification's `arrived`. A tuple, since a large fan-out makes one for every user."""
 
+    user_id: Any
+    version: int
+    unread: int
+    unseen: int
     silent: bool
+    #: Whether the push road has anything to do for this user; it is asked where nobody knows.
+    pushable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

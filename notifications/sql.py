@@ -71,9 +71,14 @@ class Sql:
         return key_field().get_db_prep_value(value, self.connection)
 
     def keys(self, values: Iterable[Any]) -> Any:
-        """Users' keys as the one parameter of `{in_keys}`, sorted."""
-        keys = sorted(self.key(value) for value in values)
-        return keys if self.postgres else json.dumps(keys)
+        """Users' keys, converted or as an Audience row holds them, as the one parameter of
+        `{in_keys}`. As one text: a driver would quote, and the server parse, each for itself."""
+        found = list(values)
+        if not all(type(value) is int for value in found):
+            found = [self.key(value) for value in found]
+        if not self.postgres:
+            return json.dumps(found)
+        return "{" + ",".join(map(_element, found)) + "}"
 
     def time(self, value: datetime | None) -> Any:
         return self.connection.ops.adapt_datetimefield_value(value)
@@ -89,9 +94,8 @@ class Sql:
     ) -> list[tuple[Any, ...]]:
         """One statement outside a transaction, on PostgreSQL, that waits for locks at most
         `lock_wait` milliseconds. Both go out together: as one message they are one transaction."""
-        limit = f"SELECT set_config('lock_timeout', '{lock_wait:d}', true);"
         with self.connection.cursor() as cursor:
-            cursor.execute(limit + self.text(template), parameters)
+            cursor.execute(f"{_limits(lock_wait)};{self.text(template)}", parameters)
             cursor.nextset()
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
@@ -106,9 +110,27 @@ class Sql:
             cursor.executemany(self.text(template), parameters)
 
     def limit_lock_wait(self, milliseconds: int) -> None:
-        """For this transaction: whoever waits longer for a lock fails and tries again later."""
+        """For this transaction: whoever waits longer for a lock fails and tries again later.
+
+        Such a transaction names the rows that it is about, so reading a whole table is never the
+        better plan; old statistics (a fresh import, a table that grew) would have it so.
+        """
         if self.postgres:
-            self.run(f"SET LOCAL lock_timeout = {milliseconds:d}", [])
+            self.run(_limits(milliseconds), [])
+
+
+def _limits(lock_wait: int) -> str:
+    return (
+        f"SELECT set_config('lock_timeout', '{lock_wait:d}', true),"
+        " set_config('enable_seqscan', 'off', true)"
+    )
+
+
+def _element(key: Any) -> str:
+    """A key inside the text of an array (PostgreSQL manual, 8.15.2)."""
+    if isinstance(key, int):
+        return str(key)
+    return '"' + str(key).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def is_repeatable(error: DatabaseError) -> bool:

@@ -15,7 +15,7 @@ from django.db import close_old_connections, router
 from django.utils import timezone
 
 from notifications import inbox
-from notifications.fanout import fan_out
+from notifications.fanout import fan_out, together
 from notifications.models import Audience, Event
 from notifications.sql import Sql
 
@@ -52,16 +52,16 @@ def duties() -> list[Duty]:
 def fan_out_due(*, limit: int = BATCH) -> bool:
     """Fans out Audience rows that are due, small ones first; returns whether any was done."""
     using = router.db_for_write(Audience)
-    due = Audience.objects.using(using).due(timezone.now()).order_by("lane", "due")
-    ids = list(due.values_list("pk", flat=True)[:limit])
+    due = Audience.objects.using(using).due(timezone.now()).order_by("lane", "due", "pk")
+    parts = list(together(due[:limit]))
     # Several workers see the same rows: in another order each they meet less often.
-    random.shuffle(ids)
+    random.shuffle(parts)
     pause = 0.0 if Sql(using).postgres else SQLITE_PAUSE
-    done = False
-    for audience_id in ids:
-        done = fan_out(audience_id, using=using) or done
+    done = 0
+    for ids in parts:
+        done += fan_out(*ids, using=using)
         time.sleep(pause)
-    return done
+    return done > 0
 
 
 class _Sweep:

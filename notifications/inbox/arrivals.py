@@ -24,7 +24,7 @@ INSERT = """
     INSERT INTO {notification} (user_id, event_id, arrived, version, silent)
     SELECT l.user_id, %s, l.version + 1, l.version + 1, {silent}
     FROM {locked} l
-    JOIN {users} u ON u.{user_key} = l.user_id {is_active}
+    JOIN {users} u ON u.{user_key} = l.user_id AND u.{user_key} {in_keys} {is_active}
     {filters}
     WHERE {told}
     ON CONFLICT (user_id, event_id) DO NOTHING
@@ -42,7 +42,7 @@ RAISE = """
 """
 RAISED = """
     FROM inserted n WHERE i.user_id = n.user_id
-    RETURNING i.user_id, i.version, i.unread, i.unseen, n.silent
+    RETURNING i.user_id, i.version, i.unread, i.unseen, n.silent, i.pushable
 """
 
 
@@ -60,22 +60,26 @@ def arrive(event: Event, user_ids: Sequence[Any], *, using: str) -> list[Recipie
     """Stores `event` in the inboxes of these users, as far as they exist, are active and have
     not muted its type; whoever has it already keeps it as it is.
 
-    Takes at most 500 ids; runs inside the caller's transaction, READ COMMITTED. Returns those who
-    got it now, in user order.
+    Takes the ids of a few chunks (`fanout.TOGETHER`); runs inside the caller's transaction, READ
+    COMMITTED. Returns those who got it now, in user order.
     """
     sql = Sql(using)
     keys = sql.keys(user_ids)
     rows = _arrive_at_once(sql, event, keys) if sql.postgres else _arrive_in_steps(sql, event, keys)
-    return [_recipient(*row) for row in rows]
+    return _recipients(sql, rows)
 
 
-def _recipient(key: Any, version: int, unread: int, unseen: int, silent: Any) -> Recipient:
-    return Recipient(
-        user_id=user_id_of(key), version=version, unread=unread, unseen=unseen, silent=bool(silent)
-    )
+def _recipients(sql: Sql, rows: list[tuple[Any, ...]]) -> list[Recipient]:
+    """Of rows of user, version, unread, unseen, silent and pushable."""
+    if sql.postgres:
+        return list(map(Recipient._make, rows))
+    return [
+        Recipient._make((user_id_of(key), *numbers, bool(silent), bool(pushable)))
+        for key, *numbers, silent, pushable in rows
+    ]
 
 
-def _parts(sql: Sql, event: Event, *, locked: str) -> _Parts:
+def _parts(sql: Sql, event: Event, keys: Any, *, locked: str) -> _Parts:
     """`locked` is the SQL of what stands for the locked inboxes."""
     told, silent, joins, choices = "TRUE", "FALSE", "", []
     if not event.type.critical:
@@ -85,14 +89,14 @@ def _parts(sql: Sql, event: Event, *, locked: str) -> _Parts:
     end = sql.time(event.expires_at)
     return _Parts(
         insert=_fill(INSERT, told=told, silent=silent, filters=joins, locked=locked),
-        insert_parameters=[event.pk, *choices],
+        insert_parameters=[event.pk, keys, *choices],
         raised=_fill(RAISE, expiry=EXPIRY if end is not None else ""),
         raised_parameters=[end, end] if end is not None else [],
     )
 
 
 def _arrive_at_once(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
-    parts = _parts(sql, event, locked="locked")
+    parts = _parts(sql, event, keys, locked="locked")
     return sql.rows(
         f"""
         WITH locked AS MATERIALIZED ({LOCKED}), inserted AS ({parts.insert}),
@@ -105,18 +109,19 @@ def _arrive_at_once(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
 
 def _arrive_in_steps(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
     """Where one transaction writes at a time nothing is waited for: three plain statements."""
-    parts = _parts(sql, event, locked=f"({LOCKED})")
+    parts = _parts(sql, event, keys, locked=f"({LOCKED})")
     # the ids of the sub-select stand behind the event's id, in the order of the text
-    event_id, *choices = parts.insert_parameters
-    inserted = sql.rows(parts.insert, [event_id, keys, *choices])
+    event_id, *others = parts.insert_parameters
+    inserted = sql.rows(parts.insert, [event_id, keys, *others])
     if not inserted:
         return []
     silent = {key: quiet for key, _, quiet in inserted}
     rows = sql.rows(
-        f"{parts.raised} WHERE i.user_id {{in_keys}} RETURNING user_id, version, unread, unseen",
-        [*parts.raised_parameters, sql.keys(user_id_of(key) for key in silent)],
+        f"{parts.raised} WHERE i.user_id {{in_keys}}"
+        " RETURNING user_id, version, unread, unseen, pushable",
+        [*parts.raised_parameters, sql.keys(silent)],
     )
-    return sorted((*row, silent[row[0]]) for row in rows)
+    return sorted((*row[:4], silent[row[0]], row[4]) for row in rows)
 
 
 def store_and_arrive(
@@ -129,13 +134,13 @@ def store_and_arrive(
     `lock_wait` is in milliseconds. Outside any transaction; READ COMMITTED.
     """
     sql = Sql(using)
-    wanted = list(user_ids)
+    keys = sql.keys(user_ids)
     fields = event._meta.concrete_fields
     columns = ", ".join(sql.connection.ops.quote_name(field.column) for field in fields)
     values = [
         field.get_db_prep_save(getattr(event, field.attname), sql.connection) for field in fields
     ]
-    parts = _parts(sql, event, locked="(SELECT locked.* FROM locked, stored)")
+    parts = _parts(sql, event, keys, locked="(SELECT locked.* FROM locked, stored)")
     statement = f"""
         WITH locked AS MATERIALIZED ({LOCKED.replace("i.version", "i.version, i.pushable")}),
             stored AS (
@@ -152,9 +157,9 @@ def store_and_arrive(
     rows = sql.rows_within(
         statement,
         [
-            sql.keys(wanted),
+            keys,
             *values,
-            len(wanted),
+            len(user_ids),
             *parts.insert_parameters,
             *parts.raised_parameters,
         ],
@@ -163,7 +168,7 @@ def store_and_arrive(
     if not rows:
         return None
     event._state.adding, event._state.db = False, using
-    return [_recipient(*row[1:]) for row in rows if row[1] is not None]
+    return _recipients(sql, [row[1:] for row in rows if row[1] is not None])
 
 
 def _fill(template: str, **words: str) -> str:
@@ -178,11 +183,11 @@ def stored_recipients(event: Event, user_ids: Sequence[Any], *, using: str) -> l
     sql = Sql(using)
     rows = sql.rows(
         """
-        SELECT n.user_id, n.arrived, i.unread, i.unseen, n.silent
+        SELECT n.user_id, n.arrived, i.unread, i.unseen, n.silent, i.pushable
         FROM {notification} n JOIN {inbox} i ON i.user_id = n.user_id
         WHERE n.event_id = %s AND n.deleted_at IS NULL AND n.user_id {in_keys}
         ORDER BY n.user_id
         """,
         [event.pk, sql.keys(user_ids)],
     )
-    return [_recipient(*row) for row in rows]
+    return _recipients(sql, rows)

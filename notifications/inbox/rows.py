@@ -39,11 +39,11 @@ def ensure(user_ids: Iterable[Any], *, using: str | None = None) -> None:
     """
     database = alias(using)
     sql = Sql(database)
-    wanted = list(user_ids)
-    have = Inbox.objects.using(database).filter(pk__in=wanted).count()
-    if have == len(set(wanted)):
-        return
-    sql.run(MAKE_MISSING + " AND u.{user_key} {in_keys} " + IN_ORDER, [sql.keys(wanted)])
+    wanted = set(user_ids)
+    keys = sql.keys(wanted)
+    [[have]] = sql.rows("SELECT count(*) FROM {inbox} WHERE user_id {in_keys}", [keys])
+    if have < len(wanted):
+        sql.run(MAKE_MISSING + " AND u.{user_key} {in_keys} " + IN_ORDER, [keys])
 
 
 def make_missing(*, using: str | None = None) -> int:

@@ -66,12 +66,10 @@ def ended(user_id: Any) -> list[Outgoing]:
 
 def _arrived(change: Arrived) -> list[Outgoing]:
     event = encode(event_json(change.event))
-    rows = [
-        [key_of(told.user_id), told.version, told.unread, told.unseen, told.silent]
-        for told in change.recipients
-    ]
+    # user, version, unread, unseen, silent: the first five of a recipient
+    rows = [(key_of(told.user_id), *told[1:5]) for told in change.recipients]
 
-    def message(to: list[list[Any]]) -> Message:
+    def message(to: list[tuple[Any, ...]]) -> Message:
         return {"type": "hub.arrived", "id": change.event.pk, "event": event, "to": to}
 
     if len(rows) > NAMED:

@@ -33,7 +33,9 @@ def plan(event: Event, recipients: Any, using: str) -> None:
     if recipients is EVERYONE:
         plan_walk(event, using=using)
         return
-    plan_users(event, [recipient.user_id for recipient in recipients], using=using)
+    pushable = [recipient.user_id for recipient in recipients if recipient.pushable]
+    if pushable:
+        plan_users(event, pushable, using=using)
 
 
 def plan_walk(event: Event, *, using: str) -> None:

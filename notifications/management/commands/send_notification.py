@@ -123,12 +123,12 @@ def fan_out_large(event: Event) -> None:
     rows = Audience.objects.using(using).waiting().filter(event=event)
     rows = rows.filter(lane=Audience.Lane.BULK)
     # ids only: a large audience has thousands of rows, of 500 users each
-    waiting = list(rows.order_by("pk").values_list("pk", flat=True))
+    waiting = list(fanout.together(rows.order_by("pk")))
     if not waiting:
         return
-    last = rows.filter(pk=waiting[-1]).values_list("user_ids", flat=True).first() or []
-    sizes = [CHUNK] * (len(waiting) - 1) + [len(last)]
-    with tqdm(total=sum(sizes), unit=" users", desc="fan-out", file=sys.stderr) as bar:
-        for audience_id, size in zip(waiting, sizes, strict=True):
-            fanout.fan_out(audience_id, using=using)
-            bar.update(size)
+    last = rows.filter(pk=waiting[-1][-1]).values_list("user_ids", flat=True).first() or []
+    total = CHUNK * (sum(map(len, waiting)) - 1) + len(last)
+    with tqdm(total=total, unit=" users", desc="fan-out", file=sys.stderr) as bar:
+        for ids in waiting:
+            fanout.fan_out(*ids, using=using)
+            bar.update(min(CHUNK * len(ids), total - bar.n))
