@@ -31,11 +31,13 @@ class Duty:
     """Something that a worker does when it is due.
 
     `do` answers whether it is worth asking again at once; otherwise it is asked `every` so often.
+    `close` is called when the worker ends: for what the duty keeps open.
     """
 
     name: str
     every: timedelta
     do: Callable[[], bool]
+    close: Callable[[], None] | None = None
     next_at: float = 0.0  # of time.monotonic()
 
 
@@ -103,16 +105,31 @@ class Worker:
                 fine = False
             finally:
                 close_old_connections()
+        self._close()
         return fine
 
     def run(self) -> None:
-        while not self.stopped.is_set():
-            now = time.monotonic()
-            for duty in self.duties:
-                if duty.next_at <= now and not self.stopped.is_set():
-                    self._do(duty)
-            soonest = min(duty.next_at for duty in self.duties) - time.monotonic()
-            self.stopped.wait(max(soonest, 0.0))
+        try:
+            while not self.stopped.is_set():
+                now = time.monotonic()
+                for duty in self.duties:
+                    if duty.next_at <= now and not self.stopped.is_set():
+                        self._do(duty)
+                soonest = min(duty.next_at for duty in self.duties) - time.monotonic()
+                self.stopped.wait(max(soonest, 0.0))
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for duty in self.duties:
+            if duty.close is None:
+                continue
+            try:
+                duty.close()
+            except Exception:
+                logger.exception("worker duty=%s failed to close", duty.name)
+            finally:
+                close_old_connections()
 
     def _do(self, duty: Duty) -> None:
         try:

@@ -201,17 +201,25 @@ def check(backend: str, credentials: Mapping[str, Any]) -> None:
         raise InvalidCredentials("; ".join(problems))
 
 
-def rotate_credentials(*, using: str | None = None) -> int:
-    """Seals all credentials with the newest key; returns how many were not yet."""
-    database, turned = alias(using), 0
+def rotate_credentials(*, using: str | None = None) -> tuple[int, list[str]]:
+    """Seals all credentials with the newest key; returns how many were not yet, and the names of
+    applications whose credentials no key reads: those stay as they are.
+
+    Raises `credentials.NoCredentialKey`.
+    """
+    database, turned, unreadable = alias(using), 0, []
     for row in Application.objects.using(database).exclude(credentials=""):
-        sealed = sealing.rotate(row.credentials, row=f"application:{row.pk}")
+        try:
+            sealed = sealing.rotate(row.credentials, row=f"application:{row.pk}")
+        except sealing.Unreadable:
+            unreadable.append(row.name)
+            continue
         if sealed != row.credentials:
             held = Application.objects.using(database).filter(
                 pk=row.pk, credentials=row.credentials
             )
             turned += held.update(credentials=sealed)
-    return turned
+    return turned, unreadable
 
 
 def ensure_web_push(*, using: str | None = None) -> Application:

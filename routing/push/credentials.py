@@ -9,7 +9,8 @@ a copy of the database alone then gives nothing away, a copy of the whole folder
 A stored text is `v1:<key id>:<Fernet token>`. The token holds the row's name beside the value, so
 that a text copied into another row is refused there.
 
-To change keys: put a new one in front, restart, run `rotate` over every row, take the old one out.
+To change keys: put a new one in front, restart, run `manage.py rotate_credentials`, take the old
+one out.
 """
 
 import base64

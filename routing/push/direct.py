@@ -7,6 +7,7 @@ worker, with retries and a visible state. With `persist=False` they go at once, 
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,10 +239,11 @@ async def _send(
             missing = {message.ref for message in batch}
             try:
                 async with asyncio.timeout(time_limit(type(backend)).total_seconds()):
-                    async for ref, outcome in backend.send(batch):
-                        if ref in missing:
-                            missing.remove(ref)
-                            found[_word(outcome)] += 1
+                    async with aclosing(backend.send(batch)) as answers:
+                        async for ref, outcome in answers:
+                            if ref in missing:
+                                missing.remove(ref)
+                                found[_word(outcome)] += 1
             except Exception:
                 found[Verdict.RETRY.value] += len(missing)
                 missing = set()

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from routing.push.pausing import Answer
 from routing.push.recording import change_of
 from routing.push.rereading import Ready
 from routing.push.sending import Lived, Sender
+from routing.push.slots import Room, Silence, room
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class Message:
     origin: str
     prepared: Prepared
     debug: bool
+    #: Of its application's origins, to be told whether this one answered.
+    silence: Silence
 
     @property
     def ref(self) -> Any:
@@ -60,24 +63,18 @@ class Endpoint:
 
     application: Application
     lived: Lived
+    silence: Silence = field(default_factory=Silence, compare=False)
 
     @property
     def backend(self) -> PushBackend:
         return self.lived.backend
 
-    def room(self, flying: Counter[str]) -> tuple[int, frozenset[str]]:
-        """How many more rows may be claimed, and of which origins none.
-
-        A provider that hangs fills at most half of the slots and leaves the rest to the others.
-        """
+    def room(self, flying: Counter[str]) -> Room:
+        """How many more rows may be claimed, and of which origins none."""
         slots = self.application.concurrency or self.backend.limits.concurrency
-        free = slots - flying.total()
         if type(self.backend).origin is PushBackend.origin:
-            return free, frozenset()
-        share = max(slots // 2, 1)
-        full = frozenset(name for name, count in flying.items() if 2 * count >= share)
-        most = max((count for name, count in flying.items() if name not in full), default=0)
-        return min(free, share - most), full
+            return Room(most=max(slots - flying.total(), 0))
+        return room(slots, flying, self.silence.origins.keys())
 
     def prepare(self, ready: Ready, claim: Claim, *, ttl: timedelta) -> Message | Change:
         """Renders one delivery; what can never be sent becomes its final state at once."""
@@ -111,6 +108,7 @@ class Endpoint:
             origin=origin,
             prepared=prepared,
             debug=self.backend.debug,
+            silence=self.silence,
         )
 
 

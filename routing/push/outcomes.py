@@ -48,6 +48,11 @@ class Outcome:
     alert: bool = False
     provider_id: str = ""
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether a provider said this, and not that nobody answered."""
+        return self.verdict is not Verdict.RETRY or self.status is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:

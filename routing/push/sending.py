@@ -10,6 +10,8 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: does not answer is given up.
 SLACK = timedelta(seconds=2)
 CLOSING = 5.0  # seconds that backends have to close their connections
+#: Look-ups of names and requests for access tokens that may wait at once: some providers' may hang.
+THREADS = 32
 
 #: For what was on its way when the worker ended: nobody answered.
 HANDED_BACK = Outcome(verdict=Verdict.RETRY, reason="worker stopped", may_have_arrived=True)
@@ -50,6 +54,7 @@ class Sender:
     def __init__(self) -> None:
         self.answers: queue.SimpleQueue[tuple[Any, Outcome]] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="hub-push"))
         self._all: list[Lived] = []
         self._thread = threading.Thread(target=self._run, name="hub-push", daemon=True)
         self._thread.start()
@@ -97,10 +102,11 @@ class Sender:
         try:
             await self._open(lived)
             async with asyncio.timeout(time_limit(type(lived.backend)).total_seconds()):
-                async for ref, outcome in lived.backend.send(batch):
-                    if ref in missing:
-                        missing.remove(ref)
-                        self.answers.put((ref, outcome))
+                async with aclosing(lived.backend.send(batch)) as answers:
+                    async for ref, outcome in answers:
+                        if ref in missing:
+                            missing.remove(ref)
+                            self.answers.put((ref, outcome))
         except asyncio.CancelledError:
             lost = HANDED_BACK
         except _NotOpened as error:

@@ -1,5 +1,6 @@
 """A provider's HTTP API on this machine: answers what a test asks for and remembers what came."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ class Said:
     status: int = 200
     body: Any = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    #: Seconds after which it is said.
+    after: float = 0.0
 
 
 class Api:
@@ -44,6 +47,7 @@ class Api:
         came = Request(request.method, request.raw_path, request.headers, await request.read())
         self.requests.append(came)
         said = self.answer(came)
+        await asyncio.sleep(said.after)
         body = said.body if isinstance(said.body, bytes | str) else json.dumps(said.body)
         raw = body.encode() if isinstance(body, str) else body
         return web.Response(status=said.status, body=raw, headers=said.headers)

@@ -47,14 +47,18 @@ class DeviceAdmin(ModelAdmin):
         return super().has_change_permission(request, obj)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """A token that was searched for is replaced by its hash before any page is made: it must
-        not go on into links, histories and logs."""
-        text = request.GET.get("q", "").strip()
-        hashed = devices.hash_of(text)
-        if text and Device.objects.filter(token_hash=hashed).exists():
-            wanted = request.GET.copy()
-            wanted["q"] = hashed[:SHORT]
-            return HttpResponseRedirect(f"{request.path}?{wanted.urlencode()}")
+        """The search comes by POST, and what it is sent on to names a token by its hash: a token
+        must not stand in a URL, and so in links, histories and logs."""
+        given = request.POST.get("search")
+        text = (request.GET.get("q", "") if given is None else given).strip()
+        if self.has_view_or_change_permission(request) and (text or given is not None):
+            hashed = devices.hash_of(text)
+            is_token = Device.objects.filter(token_hash=hashed).exists()
+            if is_token or given is not None:
+                wanted = request.GET.copy()
+                wanted.pop("p", None)  # the page of another search
+                wanted["q"] = hashed[:SHORT] if is_token else text
+                return HttpResponseRedirect(f"{request.path}?{wanted.urlencode()}")
         return super().changelist_view(request, extra_context)
 
     def get_search_results(

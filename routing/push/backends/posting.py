@@ -16,6 +16,8 @@ from routing.push.outcomes import InvalidAddress, Outcome, Prepared, Verdict
 
 #: A token is renewed so long before its end: a request that begins with it must arrive with it.
 RENEW_SECONDS = 300.0
+#: How long a message waits for a token; the rest of its time is for itself.
+TOKEN_SECONDS = 10.0
 
 
 class Unanswered(Exception):
@@ -36,14 +38,21 @@ class AccessToken:
         self._lock = asyncio.Lock()
 
     async def get(self, *, refused: str = "") -> str:
-        """The token; another one where the provider has just refused this."""
+        """The token; another one where the provider has just refused this.
+
+        Raises `Unanswered`, also when it takes longer than `TOKEN_SECONDS`: those that wait for
+        the same one give up together.
+        """
         if self._is_good(refused):
             return self._token
-        async with self._lock:
-            if not self._is_good(refused):  # another caller may have fetched it meanwhile
-                token, seconds = await self._fetch()
-                self._token = token
-                self._until = time.monotonic() + max(seconds - RENEW_SECONDS, seconds / 2)
+        try:
+            async with asyncio.timeout(TOKEN_SECONDS), self._lock:
+                if not self._is_good(refused):  # another caller may have fetched it meanwhile
+                    token, seconds = await self._fetch()
+                    self._token = token
+                    self._until = time.monotonic() + max(seconds - RENEW_SECONDS, seconds / 2)
+        except TimeoutError as error:
+            raise Unanswered(answers.no_answer(error, sent=False)) from None
         return self._token
 
     def _is_good(self, refused: str) -> bool:
@@ -73,13 +82,18 @@ class PostingBackend(PushBackend):
         return self._lanes.send(batch, self._deliver, lambda message: self.origin(message.address))
 
     async def _deliver(self, message: Prepared) -> Outcome:
+        """Within the time of one request, however many it takes: one for an access token, and both
+        again where the provider refuses it."""
         try:
             self.check_address(message.address)
-            return await self.deliver(message)
+            async with asyncio.timeout(self.limits.request_seconds):
+                return await self.deliver(message)
         except InvalidAddress as problem:
             return Outcome(verdict=Verdict.REFUSED, reason=str(problem), suspends=True)
         except Unanswered as reason:
             return reason.outcome
+        except TimeoutError as error:
+            return answers.no_answer(error, sent=True)
 
     async def deliver(self, message: Prepared) -> Outcome:
         """The outcome of one message; may raise `Unanswered`."""

@@ -1,7 +1,8 @@
 """A provider with faults, for workers in processes of their own: the address says which.
 
 `lost-<n>-...` takes the message and drops its answer, n times; `down-...` answers 500 for as long
-as the file named by `outage` is there. The rest is the dummy's, with shorter times.
+as the file named by `outage` is there. The rest is the dummy's, with shorter times. When it is
+closed it makes the file named by `closed`.
 """
 
 import os
@@ -19,6 +20,9 @@ class FaultyBackend(DummyBackend):
     @classmethod
     def check_credentials(cls, credentials: Any) -> list[str]:
         return []
+
+    async def aclose(self) -> None:
+        os.close(os.open(self.credentials["closed"], os.O_WRONLY | os.O_CREAT, 0o600))
 
     async def _hand_over(self, message: Prepared) -> Outcome:
         kind, _, rest = message.address.token.partition("-")
@@ -39,7 +43,7 @@ class FaultyBackend(DummyBackend):
 
 def hub(folder: str) -> dict[str, Any]:
     """The settings that a test and its workers share."""
-    credentials = {"journal": f"{folder}/journal", "outage": f"{folder}/outage"}
+    credentials = {name: f"{folder}/{name}" for name in ("journal", "outage", "closed")}
     return {
         "BACKENDS": {"faulty": f"{__name__}.FaultyBackend"},
         "APPLICATIONS": {

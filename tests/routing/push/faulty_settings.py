@@ -7,4 +7,9 @@ from hub.settings import *  # noqa: F403
 from hub.settings import HUB
 from tests.routing.push import faulty
 
-HUB = {**HUB, **faulty.hub(os.environ["HUB_TEST_FOLDER"]), "PUSH_LEASE": timedelta(seconds=1)}
+HUB = {
+    **HUB,
+    **faulty.hub(os.environ["HUB_TEST_FOLDER"]),
+    "PUSH_LEASE": timedelta(seconds=1),
+    "WORKER_IN_SERVER": os.environ.get("HUB_TEST_WORKER", "off"),
+}

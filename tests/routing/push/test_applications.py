@@ -1,18 +1,21 @@
 """Applications from settings and from the database: credentials go in and never come out."""
 
 import json
+import re
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.core.management.base import SystemCheckError
+from django.core.management.base import CommandError, SystemCheckError
 from django.test import Client
 
 from routing.push import applications
 from routing.push.models import Application, Delivery, Device
 from routing.push.vapid import VapidKey
 from tests.routing.push.conftest import PHONES, Hand, states
+from tests.vendors.backend import everything_logged
 
 pytestmark = pytest.mark.django_db
 
@@ -97,11 +100,30 @@ def test_keys_are_rotated(hub: Any, keys: None) -> None:
     secrets = web()
     applications.set_credentials(row, secrets)
     hub(CREDENTIAL_KEYS=["b" * 40, "a" * 40])
-    assert applications.rotate_credentials() == 1
-    assert applications.rotate_credentials() == 0
+    assert applications.rotate_credentials() == (1, [])
+    assert applications.rotate_credentials() == (0, [])
     hub(CREDENTIAL_KEYS=["b" * 40])
     row.refresh_from_db()
     assert applications.credentials_of(row) == secrets
+
+
+def test_a_command_rotates_keys_and_names_what_no_key_reads(hub: Any, keys: None) -> None:
+    for number in range(2):
+        row = Application.objects.create(name=f"web{number}", backend="webpush")
+        applications.set_credentials(row, web())
+    foreign = Application.objects.get(name="web0").credentials
+    hub(CREDENTIAL_KEYS=["b" * 40, "a" * 40])
+    out = StringIO()
+    call_command("rotate_credentials", stdout=out)
+    assert out.getvalue() == "2 encrypted anew.\n"
+    Application.objects.filter(name="web1").update(credentials=foreign)
+    hub(CREDENTIAL_KEYS=["c" * 40, "b" * 40])
+    with pytest.raises(CommandError, match="not readable with any of the keys: web1"):
+        call_command("rotate_credentials", stdout=out)
+    assert out.getvalue().endswith("1 encrypted anew.\n")
+    hub(CREDENTIAL_KEYS=[])
+    with pytest.raises(CommandError, match="CREDENTIAL_KEYS"):
+        call_command("rotate_credentials")
 
 
 @pytest.mark.parametrize(
@@ -180,13 +202,34 @@ def test_the_admin_finds_a_device_by_its_whole_token_and_shows_none(
 ) -> None:
     hers = phone_of(alice, "ok-hidden-token")
     phone_of(bob, "ok-other-token")
-    for search, found in (("ok-hidden-token", 1), ("ok-hidd", 0), ("alice", 1), ("", 2)):
-        page = browser.get("/admin/hub_routing/device/", {"q": search}, follow=True)
-        assert page.context["cl"].result_count == found
-        assert "hidden-token" not in page.content.decode()
+    list_of_devices = "/admin/hub_routing/device/"
+    form = re.search(r'<form id="changelist-search"[^>]*>', browser.get(list_of_devices).text)
+    assert form and 'method="post"' in form[0]
+    with everything_logged() as lines:
+        for search, found in (("ok-hidden-token", 1), ("ok-hidd", 0), ("alice", 1), ("", 2)):
+            for page in (
+                browser.post(f"{list_of_devices}?p=2", {"search": f" {search} "}, follow=True),
+                browser.get(list_of_devices, {"q": search}, follow=True),
+            ):
+                assert page.context["cl"].result_count == found
+                urls = [url for url, _ in page.redirect_chain]
+                assert "hidden-token" not in page.content.decode() + str(urls)
+    assert "hidden-token" not in "\n".join(lines)
     page = browser.get(f"/admin/hub_routing/device/{hers.pk}/change/")
     assert hers.short_hash in page.content.decode()
     assert "hidden-token" not in page.content.decode()
+
+
+def test_who_may_not_see_devices_learns_nothing_of_a_token(
+    phone_of: Any, browser: Client, make_user: Any, alice: Any
+) -> None:
+    phone_of(alice, "ok-hidden-token")
+    client = Client()
+    client.force_login(make_user("clerk", is_staff=True))
+    for token in ("ok-hidden-token", "ok-none"):
+        page = client.post("/admin/hub_routing/device/", {"search": token})
+        assert page.status_code == 403
+        assert client.get("/admin/hub_routing/device/", {"q": token}).status_code == 403
 
 
 def test_the_actions_of_the_admin(

@@ -3,7 +3,9 @@
 import asyncio
 import importlib.resources
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from routing.push.backends import posting
 from routing.push.backends.fcm import FcmBackend
 from routing.push.backends.fcm_message import build
 from routing.push.outcomes import (
@@ -528,6 +531,38 @@ def test_google_alone_is_asked_without_the_seam(google: Google) -> None:
 
 
 # Topics
+
+
+async def test_those_that_wait_for_a_token_give_up_together(
+    google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(FcmBackend.limits, request_seconds=1.0)
+    monkeypatch.setattr(FcmBackend, "limits", short)
+    monkeypatch.setattr(posting, "TOKEN_SECONDS", 0.3)
+    monkeypatch.setattr(google, "grant", lambda _: Said(200, {}, after=0.9))
+    async with opened(FcmBackend, credentials(google)) as backend:
+        batch = [backend.render(NOTE, PHONE, ref=number) for number in range(30)]
+        began = time.monotonic()
+        found = await outcomes(backend, batch)
+        assert time.monotonic() - began < 0.9
+    # no message was posted
+    assert {(each.verdict, each.may_have_arrived) for each in found.values()} == {
+        (Verdict.RETRY, False)
+    }
+
+
+async def test_a_message_has_the_time_of_one_request_for_all_of_its_requests(
+    google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(FcmBackend.limits, request_seconds=1.0)
+    monkeypatch.setattr(FcmBackend, "limits", short)
+    google.answer = lambda _: Said(401, error("UNAUTHENTICATED"), after=0.7)
+    async with opened(FcmBackend, credentials(google)) as backend:
+        began = time.monotonic()
+        outcome = await send_one(backend, PHONE, NOTE)
+        assert time.monotonic() - began < 1.3
+    assert google.tokens == 2  # it was at its second try
+    assert (outcome.verdict, outcome.may_have_arrived) == (Verdict.RETRY, True)
 
 
 async def test_subscribing_to_a_topic_and_leaving_it(backend: FcmBackend, google: Google) -> None:

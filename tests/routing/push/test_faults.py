@@ -34,6 +34,10 @@ class Provider:
         path = self.folder / "journal"
         return list(read_journal(str(path))) if path.exists() else []
 
+    @property
+    def is_closed(self) -> bool:
+        return (self.folder / "closed").exists()
+
     def goes_down(self) -> None:
         (self.folder / "outage").touch()
 
@@ -58,6 +62,17 @@ def start_worker(provider: Provider, processes: Processes) -> Any:
         return processes.start("worker", *options, env=env)
 
     return start
+
+
+@pytest.fixture
+def start_server(provider: Provider, processes: Processes) -> Any:
+    """A server that is a worker too, as the embedded default is."""
+    env = {
+        "DJANGO_SETTINGS_MODULE": "tests.routing.push.faulty_settings",
+        "HUB_TEST_FOLDER": str(provider.folder),
+        "HUB_TEST_WORKER": "on",
+    }
+    return lambda: processes.serve(env=env)
 
 
 def phones(make_user: Any, tokens: list[str], **more: Any) -> None:
@@ -191,6 +206,7 @@ def test_a_worker_that_is_asked_to_end_finishes_what_it_has(
     worker = start_worker()
     wait_for(lambda: Delivery.objects.filter(state="SENDING").exists(), PATIENCE)
     assert worker.stop() == 0
+    assert provider.is_closed
     assert not Delivery.objects.filter(state="SENDING").exists()
     assert unfinished()
     start_worker()
@@ -206,4 +222,37 @@ def test_all_that_is_due_is_done_at_once(
     send_to_all()
     assert start_worker("--once").wait() == 0
     assert finished()
+    assert provider.is_closed
     assert_each_was_taken(provider, tokens)
+
+
+def test_a_server_that_is_a_worker_too_ends_with_its_clients_closed(
+    provider: Provider, start_server: Any, make_user: Any
+) -> None:
+    tokens = [f"slow-700-{number}" for number in range(60)]
+    phones(make_user, tokens)
+    send_to_all()
+    server = start_server()
+    wait_for(lambda: Delivery.objects.filter(state="SENDING").exists(), PATIENCE)
+    assert server.stop() == 0
+    assert provider.is_closed
+    assert not Delivery.objects.filter(state="SENDING").exists()
+    start_server()
+    wait_for(finished, PATIENCE)
+    assert set(assert_each_was_taken(provider, tokens).values()) == {1}
+
+
+def test_a_server_that_is_killed_with_pushes_in_hand(
+    provider: Provider, start_server: Any, make_user: Any
+) -> None:
+    tokens = [f"slow-400-{number}" for number in range(50)]
+    phones(make_user, tokens)
+    send_to_all()
+    server = start_server()
+    wait_for(lambda: len(provider.taken) >= 10, PATIENCE)
+    server.kill()
+    assert unfinished()
+    start_server()
+    wait_for(finished, PATIENCE)
+    found = assert_each_was_taken(provider, tokens)
+    assert sum(found.values()) <= len(tokens) + 2 * faulty.FaultyBackend.limits.concurrency
