@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, models, transaction
 from django.utils import timezone
 
-from notifications import inbox
+from notifications import inbox, left_out
 from notifications.audiences import CHUNK, EVERYONE
 from notifications.models import Audience, Event
 from notifications.signals import Arrived, Recipient, notified
@@ -123,6 +123,8 @@ def deliver(event: Event, audiences: Iterable[Audience], *, using: str) -> list[
         if row.everyone:
             if not row.plan_only:
                 inbox.stamp_broadcast(event, using=using)
+                if event.broadcast is None:
+                    left_out.expired(event, None, using=using)
             fine = event.broadcast is None or plan(event, EVERYONE, using=using)
         elif row.plan_only:
             stored = inbox.stored_recipients(event, row.user_ids, using=using)
@@ -137,8 +139,10 @@ def deliver(event: Event, audiences: Iterable[Audience], *, using: str) -> list[
 def store(event: Event, keys: Sequence[Any], *, using: str) -> list[Recipient]:
     """Stores the event in these inboxes and announces it. One that is over tells nobody."""
     if event.expires_at is not None and event.expires_at <= timezone.now():
+        left_out.expired(event, keys, using=using)
         return []
     recipients = inbox.arrive(event, keys, using=using)
+    left_out.judge(event, keys, recipients, using=using)
     tell(event, recipients, using=using)
     return recipients
 

@@ -11,7 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
+
+from notifications.records import Announcement as Announcement
+from notifications.records import LeftOut as LeftOut
 
 USER = settings.AUTH_USER_MODEL
 
@@ -195,6 +199,8 @@ class Notification(models.Model):
     expired_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
     silent = models.BooleanField(default=False)
+    #: When `arrived` was given, by the database's clock; null for rows older than this column.
+    arrived_at = models.DateTimeField(null=True, db_default=Now())
     #: The user's own words where a template was rendered in their language; null: the event's.
     title = models.CharField(max_length=200, null=True)  # noqa: DJ001
     message = models.TextField(max_length=4000, null=True)  # noqa: DJ001

@@ -16,7 +16,7 @@ from django.db import connections, models, router, transaction
 from django.db.models import Func, Value
 from django.utils import timezone
 
-from notifications import fanout, inbox
+from notifications import fanout, inbox, left_out
 from notifications.audiences import Addressed, address, stored_key, user_key
 from notifications.errors import (
     IdempotencyConflict,
@@ -241,6 +241,7 @@ def _short_way(draft: Draft) -> Event:
             )
             if stored is not None:
                 fanout.tell(event, stored, using=using)
+                left_out.judge_apart(event, keys, stored, using=using)
                 return event
         inbox.ensure(keys, using=using)
         with transaction.atomic(using=using):

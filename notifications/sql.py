@@ -15,6 +15,7 @@ from notifications.models import (
     Filter,
     HubState,
     Inbox,
+    LeftOut,
     Notification,
     has_field,
 )
@@ -35,6 +36,7 @@ class Sql:
             "inbox": quote(Inbox._meta.db_table),
             "notification": quote(Notification._meta.db_table),
             "event": quote(Event._meta.db_table),
+            "left_out": quote(LeftOut._meta.db_table),
             "type": quote(EventType._meta.db_table),
             "filter": quote(Filter._meta.db_table),
             "state": quote(HubState._meta.db_table),
@@ -47,9 +49,14 @@ class Sql:
             "for_update": "FOR UPDATE" if self.postgres else "",
         }
 
+    @property
+    def key_type(self) -> str:
+        """The database's type of users' keys."""
+        return str(key_field().rel_db_type(self.connection))
+
     def _in_keys(self) -> str:
         if self.postgres:
-            return f"= ANY(%s::{key_field().rel_db_type(self.connection)}[])"
+            return f"= ANY(%s::{self.key_type}[])"
         return "IN (SELECT value FROM json_each(%s))"
 
     def _epoch(self) -> str:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from notifications import left_out
 from notifications.inbox.rows import CHUNK, alias, announce, user_id_of
 from notifications.models import Channel, Event, Filter, HubState, Notification
 from notifications.representation import stored_moment
@@ -109,14 +110,20 @@ def _take_in_chunk(user_ids: list[Any], number: int, using: str) -> int:
             .order_by("broadcast")
         )
         choices = _choices([user_id_of(inbox.key) for inbox in inboxes], list(events), using)
+        muted: list[tuple[Event, list[Any]]] = []
         for event in events:
+            behind = [inbox for inbox in inboxes if inbox.broadcast < (event.broadcast or 0)]
             takers = [
                 inbox
-                for inbox in inboxes
-                if inbox.broadcast < (event.broadcast or 0)
-                and _told(event, Channel.INBOX, user_id_of(inbox.key), choices)
+                for inbox in behind
+                if _told(event, Channel.INBOX, user_id_of(inbox.key), choices)
             ]
+            if len(takers) < len(behind):
+                taken = {inbox.key for inbox in takers}
+                left = [user_id_of(inbox.key) for inbox in behind if inbox.key not in taken]
+                muted.append((event, left))
             made += _store_event(event, takers, choices, using)
+        left_out.muted(muted, using=using)
         sql.run_many(
             STORE,
             [

@@ -12,7 +12,7 @@ from django.utils import timezone
 from notifications.conf import conf
 from notifications.inbox.bulk import lock_all, take_out
 from notifications.inbox.rows import CHUNK, alias, announce, user_id_of
-from notifications.models import Audience, Event, IdempotencyKey, RelatedObject
+from notifications.models import Audience, Event, IdempotencyKey, LeftOut, RelatedObject
 from notifications.signals import Deleted
 from notifications.sql import Sql
 
@@ -128,6 +128,7 @@ def _remove_events(before: datetime, using: str) -> int:
     while ids := list(old.values_list("pk", flat=True)[:CHUNK]):
         Audience.objects.using(using).filter(event__in=ids).delete()
         RelatedObject.objects.using(using).filter(event__in=ids).delete()
+        LeftOut.objects.using(using).filter(event__in=ids).delete()
         # plain SQL: Event's own deletion would look for it in every inbox first
         marks = ", ".join(["%s"] * len(ids))
         removed += sql.run(f"DELETE FROM {{event}} WHERE id IN ({marks})", list(ids))
@@ -141,6 +142,7 @@ def withdraw(event: Event, *, using: str | None = None) -> int:
     """
     database, at = alias(using), timezone.now()
     Audience.objects.using(database).filter(event=event).delete()
+    LeftOut.objects.using(database).filter(event=event).delete()
     Event.objects.using(database).filter(pk=event.pk).update(broadcast=None)
     users = _walk(Sql(database), "n.event_id = %s AND n.deleted_at IS NULL", [event.pk])
     return sum(_take_out(chunk, "n.event_id = %s", [event.pk], at, database) for chunk in users)
