@@ -71,6 +71,8 @@ def judge_apart(
     event: Event, user_ids: Sequence[Any], recipients: Sequence[Recipient], *, using: str
 ) -> None:
     """`judge` after the event was committed: then a fault loses the record and nothing else."""
+    if len(recipients) >= len(user_ids):
+        return
     try:
         with transaction.atomic(using=using):
             judge(event, user_ids, recipients, using=using)

@@ -11,8 +11,8 @@ USER = settings.AUTH_USER_MODEL
 class LeftOut(models.Model):
     """Users of one audience whom an event did not reach, by the rule that left them out.
 
-    One row per transaction of a fan-out and rule, so of a few chunks of ids, and none where everybody got it: so a send
-    costs nothing for it unless somebody was left out. Goes with its event.
+    One row per rule and transaction of a fan-out, of a few chunks of ids at most; none where
+    everybody got it, so that a send costs nothing for it. Goes with its event.
     """
 
     class Rule(models.TextChoices):
