@@ -1,17 +1,23 @@
-"""The pages a person sees: log in, log out, the inbox, and a form to send oneself something."""
+"""The pages a person sees: log in, log out, the inbox, a form to send oneself something, and
+preferences."""
+
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from notifications import filters
 from notifications.errors import HubError
-from notifications.models import EventType
+from notifications.models import Channel, EventType
 from notifications.sending import send_notification
 from notifications.words import MAX_MESSAGE, MAX_TITLE
+from routing.push import quiet_hours
 
 
 class Login(LoginView):
@@ -64,6 +70,32 @@ def send(request: HttpRequest) -> HttpResponse:
     return redirect("inbox")
 
 
+@never_cache
+@login_required
+@require_GET
+def preferences(request: HttpRequest) -> HttpResponse:
+    """What is chosen stands in the page; its script changes it by REST, and lists the devices."""
+    context = {
+        "place": "preferences",
+        "api": reverse("hub-summary").removesuffix("notifications/summary/"),
+        "channels": [{"name": channel.value, "title": channel.label} for channel in Channel],
+        "choices": [_choice(choice) for choice in filters.read(request.user.pk)],
+        "quiet": quiet_hours.read(request.user.pk),
+    }
+    return render(request, "hub/preferences.html", context)
+
+
+def _choice(choice: filters.Choice) -> dict[str, Any]:
+    """One row of the page: which of its switches are on, and which cannot be moved."""
+    fixed: set[str] = set()
+    if choice.type.critical:
+        fixed = set(filters.CHANNELS)
+    elif not choice.channels[Channel.INBOX.value]:
+        fixed = set(filters.CHANNELS) - {Channel.INBOX.value}
+    on = {name for name, wanted in choice.channels.items() if wanted}
+    return {"type": choice.type, "channels": choice.channels, "on": on, "fixed": fixed}
+
+
 def _page(
     request: HttpRequest,
     *,
@@ -72,6 +104,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse | HttpResponseRedirect:
     context = {
+        "place": "inbox",
         "event_types": EventType.objects.active(),
         "given": given or {},
         "error": error,

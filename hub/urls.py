@@ -14,6 +14,7 @@ handler500 = "hub.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.inbox, name="inbox"),
     path("send/", pages.send, name="send"),
+    path("preferences/", pages.preferences, name="preferences"),
     path("login/", pages.Login.as_view(), name="login"),
     path("logout/", pages.Logout.as_view(), name="logout"),
     path("admin/", admin.site.urls),

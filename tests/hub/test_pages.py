@@ -1,12 +1,16 @@
 """A person can log in, look at the inbox page, send themselves something, and log out again."""
 
+import re
+from datetime import time
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from hub.content_security import HEADER
-from notifications.models import Event, Notification
+from notifications import filters
+from notifications.models import Event, EventType, Notification
+from routing.push import quiet_hours
 
 pytestmark = pytest.mark.django_db
 
@@ -120,8 +124,6 @@ class TestSend:
         assert "<b>" not in text
 
     def test_only_active_event_types_are_offered(self, page: Client) -> None:
-        from notifications.models import EventType
-
         EventType.objects.filter(name="post_like").update(active=False)
         text = page.get("/").content.decode()
         assert "post_comment" in text
@@ -139,6 +141,46 @@ class TestSend:
         assert sent_by(client, type="post_like")["Location"].startswith("/login/")
 
 
+class TestPreferences:
+    def test_they_are_for_people_who_have_logged_in(self, client: Client) -> None:
+        assert client.get("/preferences/")["Location"] == "/login/?next=/preferences/"
+
+    def test_what_is_chosen_stands_in_the_page(self, page: Client, alice: Any, bob: Any) -> None:
+        filters.set_channels(alice.pk, types={"post_like": {"push": False}})
+        filters.set_channels(bob.pk, types={"post_comment": {"live": False}})
+        quiet_hours.change(alice.pk, quiet_hours=(time(21, 30), time(6)), time_zone="Asia/Tokyo")
+        text = page.get("/preferences/").content.decode()
+        assert text.count('role="switch"') == 3 * 3 + 1
+        assert len(re.findall(r'data-channel="\w+"[^>]*checked', text)) == 8
+        assert 'value="21:30"' in text
+        assert 'value="06:00"' in text
+        assert 'value="Asia/Tokyo"' in text
+
+    def test_it_costs_the_same_for_many_types(
+        self, page: Client, django_assert_max_num_queries: Any
+    ) -> None:
+        EventType.objects.bulk_create(
+            EventType(name=f"type_{number}", title=f"Type {number}") for number in range(50)
+        )
+        with django_assert_max_num_queries(6):
+            assert page.get("/preferences/").status_code == 200
+
+    def test_what_a_type_is_called_is_text(self, page: Client) -> None:
+        EventType.objects.create(name="odd", title="<b>odd</b>", description='"><script>')
+        text = page.get("/preferences/").content.decode()
+        assert "&lt;b&gt;odd&lt;/b&gt;" in text
+        assert "<script>" not in text
+
+    def test_nobody_keeps_it(self, page: Client) -> None:
+        assert "no-store" in page.get("/preferences/")["Cache-Control"]
+
+    def test_admin_is_offered_to_staff_alone(self, page: Client, alice: Any) -> None:
+        assert "/admin/" not in page.get("/preferences/").content.decode()
+        alice.is_staff = True
+        alice.save()
+        assert "/admin/" in page.get("/preferences/").content.decode()
+
+
 class TestContentSecurity:
     def test_our_pages_load_only_what_is_ours(self, page: Client) -> None:
         assert page.get("/")[HEADER] == (
@@ -147,7 +189,7 @@ class TestContentSecurity:
             " base-uri 'none'; frame-ancestors 'none'"
         )
 
-    @pytest.mark.parametrize("path", ["/", "/login/", "/logout/"])
+    @pytest.mark.parametrize("path", ["/", "/login/", "/logout/", "/preferences/"])
     def test_our_pages_hold_no_script_or_style_of_their_own(self, page: Client, path: str) -> None:
         text = page.get(path).content.decode()
         assert "<style" not in text

@@ -1,10 +1,22 @@
-/* The inbox page around <notification-inbox>: the form that sends, and the number in the title. */
+/* The inbox page around <notification-inbox>: the form that sends, the number in the title, and
+   that on a phone an empty list makes room for the form. */
 
 const $ = (id) => document.getElementById(id);
 const name = document.title;
 
 document.addEventListener("notification-counters", ({ detail }) => {
   document.title = detail.unseen ? `(${detail.unseen}) ${name}` : name;
+});
+
+customElements.whenDefined("notification-inbox").then(() => {
+  const { client } = document.querySelector("notification-inbox[layout=inline]");
+  const look = () => {
+    const { loaded, items, filter } = client.getState();
+    if (!loaded || filter.state !== "inbox" || filter.type) return;
+    document.body.classList.toggle("is-empty", items.length === 0);
+  };
+  client.subscribe(look);
+  look();
 });
 
 $("send").addEventListener("submit", async (event) => {
