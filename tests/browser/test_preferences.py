@@ -235,6 +235,17 @@ def test_a_device_that_is_gone_elsewhere_goes_here(phone: Device, page: Any) -> 
     expect(page.get_by_text("No devices yet")).to_be_visible()
 
 
+def test_this_device_is_turned_on_here_and_then_listed(phones: None, page: Any, alice: Any) -> None:
+    expect(page.locator("push-switch").get_by_role("button")).to_be_visible()
+    device, _ = register(alice, backend="dummy", token="ok-here", name="Here", type="web")
+    told = "device => document.dispatchEvent(new CustomEvent('push-change', { detail: device }))"
+    page.evaluate(told, {"status": "on", "busy": False, "device": device.pk})
+    expect(card(page, "Here")).to_contain_text("this device")
+    device.delete()
+    page.evaluate(told, {"status": "off", "busy": False, "device": None})
+    expect(page.get_by_text("No devices yet")).to_be_visible()
+
+
 def test_the_places_of_the_hub(alice: Any, make_user: Any, person: Open) -> None:
     page = opened(person("alice"))
     places = page.get_by_role("navigation", name="Pages")

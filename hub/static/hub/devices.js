@@ -21,6 +21,8 @@ export function devices(list, rest) {
   const problem = document.getElementById('devices-problem');
   const outcome = new Outcome(document.createElement('p'), problem);
   let shown = new Map();
+  /** The device that this browser is. @type {number | null} */
+  let here = null;
 
   const load = async () => {
     try {
@@ -37,7 +39,7 @@ export function devices(list, rest) {
     const cards = new Map();
     for (const row of rows) {
       const card = shown.get(row.id) ?? new Card(rest, () => removed(row.id));
-      card.show(row);
+      card.show(row, row.id === here);
       cards.set(row.id, card);
     }
     shown = cards;
@@ -62,7 +64,11 @@ export function devices(list, rest) {
   // Elsewhere, or by another part of this page, a device may have come or gone.
   document.addEventListener('visibilitychange', () => document.hidden || load());
   addEventListener('online', load);
-  document.addEventListener('notification-devices', load);
+  document.addEventListener('push-change', ({ detail: { status, busy, device } }) => {
+    if (busy || status === 'starting' || device === here) return;
+    here = device;
+    load();
+  });
 }
 
 function made(id) {
@@ -72,6 +78,7 @@ function made(id) {
 class Card {
   element = made('device');
   row = null;
+  #isHere = false;
   #rest;
   #gone;
   #outcome;
@@ -96,8 +103,10 @@ class Card {
     });
   }
 
-  show(row) {
+  /** @param {boolean} isHere whether it is the browser that shows it */
+  show(row, isHere) {
     this.row = row;
+    this.#isHere = isHere;
     const $ = (selector) => this.element.querySelector(selector);
     const kind = KINDS[row.type] ?? BACKENDS[row.backend] ?? 'Device';
     const name = row.name || kind;
@@ -110,10 +119,10 @@ class Card {
     for (const button of this.element.querySelectorAll('.actions button')) {
       button.setAttribute('aria-label', `${button.textContent}: ${name}`);
     }
-    if (!row.active) {
+    for (const words of [isHere && 'this device', !row.active && 'off'].filter(Boolean)) {
       const badge = document.createElement('span');
       badge.className = 'badge';
-      badge.textContent = 'off';
+      badge.textContent = words;
       $('h3').append(' ', badge);
     }
     const facts = [
@@ -160,7 +169,7 @@ class Card {
     try {
       const { data } = await this.#rest.patch(`devices/${this.row.id}/`, { name });
       this.#swap(null);
-      this.show(data);
+      this.show(data, this.#isHere);
       this.#outcome.good('Saved');
     } catch (error) {
       this.#outcome.bad(error);
