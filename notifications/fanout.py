@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, models, transaction
 from django.utils import timezone
 
-from notifications import inbox, left_out
+from notifications import inbox, left_out, measures
 from notifications.audiences import CHUNK, EVERYONE
 from notifications.models import Audience, Event
 from notifications.signals import Arrived, Recipient, notified
@@ -151,6 +151,8 @@ def tell(event: Event, recipients: list[Recipient], *, using: str) -> None:
     """Announces an arrival after the commit; nothing where nobody got it."""
     for part in _parts(recipients):
         inbox.announce(Arrived(event=event, recipients=part), using=using)
+    if recipients:
+        measures.stored_at_commit(event, using=using)
 
 
 def _parts(recipients: list[Recipient]) -> Iterator[list[Recipient]]:

@@ -14,6 +14,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from notifications.counts.models import Count as Count
+from notifications.counts.models import Process as Process
 from notifications.records import Announcement as Announcement
 from notifications.records import LeftOut as LeftOut
 

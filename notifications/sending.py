@@ -16,7 +16,7 @@ from django.db import connections, models, router, transaction
 from django.db.models import Func, Value
 from django.utils import timezone
 
-from notifications import fanout, inbox, left_out
+from notifications import fanout, inbox, left_out, measures
 from notifications.audiences import Addressed, address, stored_key, user_key
 from notifications.errors import (
     IdempotencyConflict,
@@ -59,6 +59,7 @@ class Draft:
     using: str
 
 
+@measures.sends
 def send_notification(
     type: str,
     *,

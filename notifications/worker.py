@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import close_old_connections, router
 from django.utils import timezone
 
-from notifications import inbox
+from notifications import counts, inbox, measures
 from notifications.fanout import fan_out, together
 from notifications.models import Audience, Event
 from notifications.sql import Sql
@@ -48,6 +48,7 @@ def duties() -> list[Duty]:
         Duty("audiences", timedelta(milliseconds=300), fan_out_due),
         Duty("expiry", timedelta(seconds=10), sweep),
         Duty("retention", timedelta(hours=1), _prune),
+        Duty("count_retention", timedelta(minutes=10), counts.prune),
     ]
 
 
@@ -88,6 +89,8 @@ class Worker:
     def __init__(self, wanted: Sequence[Duty]) -> None:
         self.duties = list(wanted)
         self.stopped = threading.Event()
+        #: When `run` last came to look at its duties, of time.monotonic().
+        self.turned_at = time.monotonic()
 
     def stop(self) -> None:
         """Ends `run` after the chunk in hand. May be called from a signal handler or a thread."""
@@ -109,15 +112,18 @@ class Worker:
         return fine
 
     def run(self) -> None:
+        self.turned_at = time.monotonic()
+        counts.report("worker", lambda: measures.of_worker(self.turned_at))
         try:
             while not self.stopped.is_set():
-                now = time.monotonic()
+                now = self.turned_at = time.monotonic()
                 for duty in self.duties:
                     if duty.next_at <= now and not self.stopped.is_set():
                         self._do(duty)
                 soonest = min(duty.next_at for duty in self.duties) - time.monotonic()
                 self.stopped.wait(max(soonest, 0.0))
         finally:
+            counts.retire("worker")
             self._close()
 
     def _close(self) -> None:

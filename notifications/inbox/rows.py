@@ -8,9 +8,10 @@ from typing import Any
 
 from django.db import router, transaction
 
+from notifications import measures
 from notifications.models import HubState, Inbox, new_epoch_text
 from notifications.representation import author_key
-from notifications.signals import Change, Position, inbox_changed
+from notifications.signals import Arrived, Change, Position, inbox_changed
 from notifications.sql import Sql
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,13 @@ def announce(change: Change, *, using: str) -> None:
 
     A receiver's fault stays with the receiver: it is logged and reaches nobody.
     """
-    send = partial(inbox_changed.send_robust, sender=Inbox, change=change)
-    transaction.on_commit(send, using=using, robust=True)
+    transaction.on_commit(partial(_committed, change), using=using, robust=True)
+
+
+def _committed(change: Change) -> None:
+    if isinstance(change, Arrived):
+        measures.NOTIFICATIONS.add(by=len(change.recipients))
+    inbox_changed.send_robust(sender=Inbox, change=change)
 
 
 def ensure(user_ids: Iterable[Any], *, using: str | None = None) -> None:
