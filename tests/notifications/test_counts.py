@@ -29,12 +29,11 @@ DEPTH = counts.Gauge(
 
 
 @pytest.fixture(autouse=True)
-def nothing_pending() -> Iterator[None]:
+def nothing_pending(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(flushing, "_flusher", flushing.Flusher())
     memory.take()
-    flushing._flusher.reports.clear()
     yield
     memory.take()
-    flushing._flusher.reports.clear()
 
 
 def kept(step: int) -> dict[str, int]:
