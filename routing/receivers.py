@@ -15,7 +15,7 @@ from notifications.signals import PUSH_ROAD, Change, inbox_changed, notified
 from routing import duties
 from routing.live import messages
 from routing.live.publisher import publish
-from routing.push import planning, worker
+from routing.push import browser, planning, worker
 
 
 def connect() -> None:
@@ -39,8 +39,9 @@ def announce(*, change: Change, **_: Any) -> None:
     publish(messages.outgoing(change))
 
 
-def _logged_out(*, user: Any, **_: Any) -> None:
+def _logged_out(*, request: Any, user: Any, **_: Any) -> None:
     if user is not None:
+        browser.signed_out(request, user)
         _look_at(user.pk)
 
 

@@ -1,4 +1,6 @@
-"""Serves the service worker, which must come from the page's own origin, and best from its root.
+"""Browsers: the service worker they are pushed to, and the end of a session in one of them.
+
+The worker must come from the page's own origin, and best from its root:
 
     path("service-worker.js", service_worker, name="hub-service-worker")
 
@@ -11,6 +13,7 @@ import hashlib
 import json
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -20,9 +23,15 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 from django.views.decorators.http import require_safe
 
+from routing.push import devices
+from routing.push.models import Device
+
 #: A worker may do what its own answer allows it, not what the page's does. Pictures of
 #: notifications come from wherever their senders keep them.
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src https: http: data:"
+
+#: Which device the browser of a session is, in that session.
+IN_SESSION = "hub_push_device"
 
 
 @cache
@@ -63,3 +72,22 @@ def service_worker(
     }
     answer = HttpResponse(body, content_type="text/javascript; charset=utf-8", headers=headers)
     return get_conditional_response(request, etag=etag, response=answer) or answer
+
+
+def remember(request: Any, device: Device) -> None:
+    """Notes that the browser of this session is this device."""
+    session = getattr(request, "session", None)
+    if session is not None and device.backend == "webpush" and session.get(IN_SESSION) != device.pk:
+        session[IN_SESSION] = device.pk
+
+
+def signed_out(request: Any, user: Any) -> None:
+    """Whoever uses this browser next must not see what is pushed to the one before; pushes go on
+    when that one is back. Django's signal comes before the session is flushed."""
+    session = getattr(request, "session", None)
+    device_id = session.get(IN_SESSION) if session is not None else None
+    if not isinstance(device_id, int):
+        return
+    found = Device.objects.filter(pk=device_id, user=user.pk, active=True).first()
+    if found is not None:
+        devices.change(found, active=False)

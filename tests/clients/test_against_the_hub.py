@@ -30,7 +30,7 @@ def node(*arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("file", ["client", "replica", "tabs"])
+@pytest.mark.parametrize("file", ["client", "push", "replica", "service-worker", "tabs"])
 def test_the_client_by_itself(file: str) -> None:
     assert "fail 0" in node(f"test/{file}.test.js")
 

@@ -35,7 +35,15 @@ Headers = dict[str, str]
 NO_OPERATIONS = {"api/schema/", "api/docs/", "api/"}
 
 #: What people and machines ask for outside of the API without having signed in.
-PAGES_FOR_ALL = {"login/", "logout/", "favicon.ico", "health/live", "health/ready", "metrics"}
+PAGES_FOR_ALL = {
+    "login/",
+    "logout/",
+    "favicon.ico",
+    "service-worker.js",  # the same script for everybody
+    "health/live",
+    "health/ready",
+    "metrics",
+}
 
 #: What only this machine is told, whoever asks there.
 ONLY_HERE = {"health/numbers"}

@@ -1,6 +1,7 @@
 // The hub's client: loads, connects, stays equal to the inbox, and shows marks before they are made.
 
 import { Backoff } from './backoff.js';
+import { listenToWorker } from './push-bridge.js';
 import { Replica, select } from './replica.js';
 import { HubError } from './rest.js';
 import { Site } from './site.js';
@@ -627,6 +628,15 @@ export class HubClient {
       this.#link?.nudge('offline');
       this.#changed();
     });
+    const unlisten = listenToWorker({
+      user: String(this.#options.user ?? ''),
+      hurry: () => {
+        this.#hurry('load');
+        this.#link?.nudge('online');
+      },
+      read: (id) => this.mark({ state: 'read', ids: [id] }),
+    });
+    this.#unlisten.push(unlisten);
     on(window, 'pagehide', () => {
       this.#wishes.letGo();
       this.#save();

@@ -79,6 +79,8 @@ export class PushSwitch extends HTMLElement {
   #hint = h('p', { part: 'hint', role: 'status' });
   /** Errors are said after a click: on a page load nobody has asked for anything. */
   #clicked = false;
+  /** What a click began is under way. */
+  #working = false;
   #told = '';
 
   constructor() {
@@ -160,11 +162,13 @@ export class PushSwitch extends HTMLElement {
     return options;
   }
 
-  #press() {
-    const state = this.#device?.getState();
-    if (!this.#device || !state || state.busy) return;
-    this.#clicked = true;
-    void (state.status === 'on' ? this.#device.turnOff() : this.#device.turnOn());
+  async #press() {
+    if (!this.#device || this.#working) return;
+    this.#clicked = this.#working = true;
+    const { status } = this.#device.getState();
+    await (status === 'on' ? this.#device.turnOff() : this.#device.turnOn());
+    this.#working = false;
+    this.#render();
   }
 
   #render() {
@@ -180,7 +184,7 @@ export class PushSwitch extends HTMLElement {
     button.textContent = this.#words.say(isOn ? 'push_turn_off' : 'push_turn_on');
     button.toggleAttribute('data-on', isOn);
     // Not `disabled`, which would take the focus away from whoever has just pressed it.
-    button.setAttribute('aria-disabled', String(busy || status === 'starting'));
+    button.setAttribute('aria-disabled', String(this.#working));
     this.#hint.classList.toggle('wrong', this.#problem(state) !== '');
     const hint = this.#say(state);
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
@@ -193,7 +197,7 @@ export class PushSwitch extends HTMLElement {
 
   /** @param {PushState} state */
   #say(state) {
-    if (state.busy && this.#clicked) return this.#words.say('push_busy');
+    if (this.#working) return this.#words.say('push_busy');
     const problem = this.#problem(state);
     if (problem) return this.#words.say(problem);
     const { status } = state;
@@ -202,8 +206,8 @@ export class PushSwitch extends HTMLElement {
   }
 
   /** @param {PushState} state the name of a text, or nothing */
-  #problem({ status, busy, error }) {
-    if (!error || busy || !this.#clicked || !['off', 'on'].includes(status)) return '';
+  #problem({ status, error }) {
+    if (!error || this.#working || !this.#clicked || !['off', 'on'].includes(status)) return '';
     return `push_error_${SAID.has(error.code) ? error.code : 'other'}`;
   }
 }

@@ -5,7 +5,7 @@
 
 (() => {
   /** @typedef {{ action: string, title: string, icon?: string, url: string }} Action */
-  /** @typedef {{ device: number, endpoint: string, key: string, user: string }} PushRecord */
+  /** @typedef {{ device: number, endpoint: string, key: string, user: string, login: string }} PushRecord */
 
   const worker = /** @type {ServiceWorkerGlobalScope & { HUB_PUSH?: Partial<typeof CONFIG> }} */ (
     /** @type {unknown} */ (self)

@@ -30,12 +30,16 @@ export interface PushState {
   readonly error: { readonly code: string; readonly detail: string } | null;
 }
 
-/** What the browser remembers: the device, the address and the key that the hub knows it by. */
+/**
+ * What the browser remembers: the device, the address and the key that the hub knows it by, and
+ * whose it is; `login` changes when somebody signs in.
+ */
 export interface PushRecord {
   readonly device: number;
   readonly endpoint: string;
   readonly key: string;
   readonly user: string;
+  readonly login: string;
 }
 
 export interface PushStore {

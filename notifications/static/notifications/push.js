@@ -23,6 +23,7 @@ export class PushDevice {
   #browser;
   #store;
   #subscription;
+  #site;
   #rest;
   /** @type {PushRecord | null} */
   #record = null;
@@ -46,7 +47,8 @@ export class PushDevice {
     this.#store = options.store ?? new BrowserStore();
     const { patience = PATIENCE, timeout = REQUEST } = options;
     this.#subscription = new BrowserSubscription({ ...options, patience }, this.#browser.navigator);
-    this.#rest = new Site(options).rest(timeout);
+    this.#site = new Site(options);
+    this.#rest = this.#site.rest(timeout);
   }
 
   // For whoever uses it
@@ -133,7 +135,8 @@ export class PushDevice {
       const device = await this.#device(record.device);
       // Removed in the list of devices, or somebody else is signed in now.
       if (!device) return this.#drop();
-      await this.#register(record, device.active);
+      // Each session is told which device its browser is: its end pauses that one.
+      await this.#register(record, device.active && record.login === this.#site.who());
     });
 
   // How it is done
@@ -141,16 +144,17 @@ export class PushDevice {
   /**
    * Subscribes where that is needed, and tells the hub where it does not know yet.
    * @param {PushRecord | null} record
-   * @param {boolean} [isActive] whether the hub has this device and pushes to it
+   * @param {boolean} [isKnown] whether the hub has all it needs of this device
    */
-  async #register(record, isActive = false) {
+  async #register(record, isKnown = false) {
     const key = await this.#key();
     const subscription = await this.#subscription.under(key);
     const { endpoint } = subscription;
-    if (isActive && record?.endpoint === endpoint && record.key === key) return;
+    if (isKnown && record?.endpoint === endpoint && record.key === key) return;
     try {
       const device = await this.#tell(subscription, record);
-      await this.#store.set({ device, endpoint, key, user: this.#options.user ?? '' });
+      const user = String(this.#options.user ?? '');
+      await this.#store.set({ device, endpoint, key, user, login: this.#site.who() });
     } catch (problem) {
       // What the hub does not know of is nothing that could be turned off.
       if (!record) await subscription.unsubscribe();

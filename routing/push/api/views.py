@@ -11,7 +11,7 @@ from notifications.api.schema import LIMIT, OFFSET, query
 from notifications.api.serializers import read
 from notifications.api.throttles import UserThrottle
 from notifications.errors import InvalidField
-from routing.push import applications, devices, quiet_hours
+from routing.push import applications, browser, devices, quiet_hours
 from routing.push.api import answers
 from routing.push.api.bodies import (
     DeviceBody,
@@ -60,6 +60,8 @@ class DevicesView(HubView):
     )
     def post(self, request: Request) -> Response:
         device, fresh = register(request.user, **registration_of(read(DeviceBody, request.data)))
+        if request.auth is None:
+            browser.remember(request, device)
         return Response(answers.device_json(device), status=201 if fresh else 200)
 
 

@@ -8,11 +8,15 @@ import pytest
 from django.test import Client
 from django.urls import path
 
+from notifications import tokens
 from routing.push.browser import service_worker
+from routing.push.models import Device
+from tests.vendors.webpush import Browser
 
 pytestmark = pytest.mark.embedded
 
 URL = "/service-worker.js"
+ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/one"
 
 
 def given(body: str) -> Any:
@@ -67,6 +71,51 @@ def test_another_project_gives_it_words_and_pictures(client: Client, settings: A
         "title": 'Till </script> "3"',
         "icon": "/static/till.png",
     }
+
+
+class TestSigningOut:
+    def register(self, client: Client) -> int:
+        body = {"endpoint": ENDPOINT, "keys": Browser.new().keys, "name": "Desk"}
+        answer = client.post("/api/devices/", body, content_type="application/json")
+        assert answer.status_code == 201
+        return int(answer.json()["id"])
+
+    def test_the_device_of_this_browser_is_pushed_to_no_more(
+        self, client: Client, alice: Any
+    ) -> None:
+        client.force_login(alice)
+        device_id = self.register(client)
+        client.post("/logout/")
+        row = Device.objects.get(pk=device_id)
+        assert (row.active, row.reason, row.name) == (False, Device.Reason.LOGOUT, "Desk")
+
+    def test_devices_elsewhere_stay(self, client: Client, alice: Any) -> None:
+        client.force_login(alice)
+        device_id = self.register(client)
+        another = Client()
+        another.force_login(alice)
+        another.post("/logout/")
+        assert Device.objects.get(pk=device_id).active
+
+    def test_a_device_that_went_to_somebody_else_stays(
+        self, client: Client, alice: Any, bob: Any
+    ) -> None:
+        client.force_login(alice)
+        self.register(client)
+        another = Client()
+        another.force_login(bob)
+        device_id = self.register(another)
+        client.post("/logout/")
+        assert Device.objects.get(pk=device_id).active
+
+    def test_an_app_with_a_token_leaves_nothing_in_a_session(
+        self, client: Client, alice: Any
+    ) -> None:
+        token = tokens.make(alice)
+        body = {"endpoint": ENDPOINT, "keys": Browser.new().keys}
+        headers = {"Authorization": f"Bearer {token}"}
+        client.post("/api/devices/", body, content_type="application/json", headers=headers)
+        assert not client.cookies
 
 
 urlpatterns = [
