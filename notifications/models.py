@@ -326,5 +326,31 @@ class Token(models.Model):
         return f"token {self.pk} of {self.user_id}"
 
 
+class Imported(models.Model):
+    """A row of another system that was imported, by which a repeated import passes it over.
+
+    Written in the transaction that stores what became of the row. Of no use once the other
+    system's tables are gone.
+    """
+
+    #: Which table of which system, e.g. "fcm-devices:fcm_devices_device".
+    source = models.CharField(max_length=100)
+    #: The row's primary key there, as text.
+    key = models.CharField(max_length=64)
+    #: The event, device or other row of the hub that it became.
+    object_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "hub_imported"
+        verbose_name_plural = "imported"
+        constraints = [
+            # the import: which rows of a chunk are known already?
+            models.UniqueConstraint(fields=["source", "key"], name="hub_imported_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}: {self.object_id}"
+
+
 def has_field(model: Any, name: str) -> bool:
     return any(field.name == name for field in model._meta.get_fields())

@@ -84,4 +84,12 @@ class Broadcast:
     number: int
 
 
-Change = Arrived | Marked | Deleted | Broadcast
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """Old notifications of another system were stored in these inboxes: nothing to make a sound
+    for, so no frame says which; who is connected reads them."""
+
+    positions: Sequence[Position]
+
+
+Change = Arrived | Marked | Deleted | Broadcast | Imported

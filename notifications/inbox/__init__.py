@@ -7,6 +7,7 @@ REST, WebSocket, admin and tests all call these functions.
 from notifications.inbox.arrivals import arrive, store_and_arrive, stored_recipients
 from notifications.inbox.broadcasts import broadcast_number, stamp_broadcast, take_in
 from notifications.inbox.expiry import expire, sweep_expired
+from notifications.inbox.imports import Past, store_past
 from notifications.inbox.marks import STATES, Result, delete, mark
 from notifications.inbox.reading import (
     PAGE,
@@ -28,6 +29,7 @@ __all__ = [
     "STATES",
     "Changes",
     "Page",
+    "Past",
     "Positions",
     "Result",
     "Summary",
@@ -48,6 +50,7 @@ __all__ = [
     "set_pushable",
     "stamp_broadcast",
     "store_and_arrive",
+    "store_past",
     "stored_recipients",
     "summary",
     "sweep_expired",

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 SLACK = timedelta(days=1)
 
 WORDS = "deleted_at = %s, title = NULL, message = NULL, url = NULL"
+TAKEN = "n.event_id <= %s AND e.timestamp < %s"
+OLD = f"EXISTS (SELECT 1 FROM {{event}} e WHERE e.id = n.event_id AND {TAKEN})"
 PURGE = """
     DELETE FROM {notification} WHERE user_id {in_keys} AND deleted_at < %s
     RETURNING user_id, version
@@ -44,7 +46,7 @@ def prune(*, at: datetime | None = None, using: str | None = None) -> dict[str, 
     old = now - settings.retention
     boundary = Event.objects.using(database).filter(timestamp__lt=old).aggregate(last=Max("id"))
     done = {
-        "deleted": _delete_old(boundary["last"] or 0, now, database),
+        "deleted": _delete_old(boundary["last"] or 0, old, now, database),
         "purged": _purge(now - settings.tombstones, database),
         "orphans": _remove_orphans(database),
         "events": _remove_events(old - settings.tombstones - SLACK, database),
@@ -88,10 +90,13 @@ def _take_out(users: list[Any], where: str, parameters: list[Any], at: datetime,
     return sum(len(ids) for _, ids in changed)
 
 
-def _delete_old(boundary: int, at: datetime, using: str) -> int:
+def _delete_old(boundary: int, old: datetime, at: datetime, using: str) -> int:
+    """`boundary` is the last id of an event from before `old`. Below it nearly all are as old,
+    but not where an import has given old events new ids."""
     sql = Sql(using)
-    users = _walk(sql, "n.event_id <= %s AND n.deleted_at IS NULL", [boundary])
-    return sum(_take_out(chunk, "n.event_id <= %s", [boundary], at, using) for chunk in users)
+    age = [boundary, sql.time(old)]
+    users = _walk(sql, f"n.deleted_at IS NULL AND {OLD}", age)
+    return sum(_take_out(chunk, TAKEN, age, at, using) for chunk in users)
 
 
 def _purge(before: datetime, using: str) -> int:

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from notifications.representation import encode, event_json, moment
-from notifications.signals import Arrived, Broadcast, Change, Deleted, Marked
+from notifications.signals import Arrived, Broadcast, Change, Deleted, Imported, Marked, Position
 
 #: The group that every server process is in.
 EVERYBODY = "hub.everybody"
@@ -45,17 +45,25 @@ def outgoing(change: Change) -> list[Outgoing]:
         return _arrived(change)
     if isinstance(change, Broadcast):
         return [(EVERYBODY, {"type": "hub.broadcast", "number": change.number})]
-    key = key_of(change.position.user_id)
+    if isinstance(change, Imported):
+        # Of more inboxes reconcile tells within seconds; an import has no hurry.
+        return [_hint(position) for position in change.positions[:NAMED]]
     if len(change.ids) > MAX_TOLD:
-        message: Message = {"type": "hub.hint", "user": key, "version": change.position.version}
-    else:
-        message = {
-            "type": "hub.changed",
-            "user": key,
-            "version": change.position.version,
-            "frame": encode(_frame(change)),
-        }
+        return [_hint(change.position)]
+    key = key_of(change.position.user_id)
+    message = {
+        "type": "hub.changed",
+        "user": key,
+        "version": change.position.version,
+        "frame": encode(_frame(change)),
+    }
     return [(user_group(key), message)]
+
+
+def _hint(position: Position) -> Outgoing:
+    """That the inbox has changed, without the change: its sockets read it."""
+    key = key_of(position.user_id)
+    return user_group(key), {"type": "hub.hint", "user": key, "version": position.version}
 
 
 def ended(user_id: Any) -> list[Outgoing]:
