@@ -3,13 +3,22 @@
 from django.contrib import admin
 
 from notifications.admin.base import BY_USER, LookOnly, ModelAdmin, NoDeletion
-from notifications.models import HubState, IdempotencyKey, Token
+from notifications.models import HubState, IdempotencyKey, Imported, Token
 
 
 @admin.register(IdempotencyKey)
 class IdempotencyKeyAdmin(LookOnly, NoDeletion, ModelAdmin):
     list_display = ["scope", "key", "event_id", "made_at"]
     search_fields = ["=key", "=event_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(Imported)
+class ImportedAdmin(LookOnly, ModelAdmin):
+    """Deleting one lets `manage.py import_from` import that row again."""
+
+    list_display = ["source", "key", "object_id"]
+    search_fields = ["=key", "=object_id"]
     ordering = ["-pk"]
 
 

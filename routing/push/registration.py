@@ -77,7 +77,7 @@ def register(
     provider has replaced by this. Raises `InvalidField`.
     """
     database = alias(using)
-    wanted = _cleaned(
+    wanted = cleaned(
         backend,
         token,
         dict(extra or {}),
@@ -108,7 +108,7 @@ def _live(wanted: Registration, using: str) -> Any:
     return rows.filter(backend=wanted.backend, token_hash=wanted.token_hash)
 
 
-def _cleaned(
+def cleaned(
     backend: str,
     token: str,
     extra: dict[str, Any],
@@ -118,8 +118,12 @@ def _cleaned(
     active: bool,
     metadata: Mapping[str, str],
     using: str,
+    known: applications.Applications | None = None,
 ) -> Registration:
-    """Raises `InvalidField`; no text of it quotes a token."""
+    """What is to be stored of a device. Raises `InvalidField`; no text of it quotes a token.
+
+    `known` are the applications there are, for callers who have asked for them.
+    """
     kind = _backend(backend)
     text = token.strip() if isinstance(token, str) else ""
     if not text or len(text) > MAX_TOKEN or not text.isprintable():
@@ -127,21 +131,21 @@ def _cleaned(
     if environment not in ("", *ENVIRONMENTS):
         raise InvalidField.of("environment", f"must be one of {', '.join(ENVIRONMENTS)}")
     metadata = clean_metadata(metadata)
-    known = applications.current(using=using)
+    known = known or applications.current(using=using)
     row = _application(known, backend, application)
     try:
-        cleaned, kept = kind.clean_address(text, {**extra, "environment": environment})
+        address, kept = kind.clean_address(text, {**extra, "environment": environment})
     except InvalidAddress as problem:
         raise InvalidField.of("token", f"is refused: {problem}") from None
     kept.pop("environment", None)
     through = row or known.default_of(backend)
     if through is not None and through.backend != backend:
         through = None  # the console, which stands in
-    stamp, origin = _seen_by(kind, through, cleaned, kept)
+    stamp, origin = _seen_by(kind, through, address, kept)
     return Registration(
         backend=backend,
-        token=cleaned,
-        token_hash=hash_of(cleaned),
+        token=address,
+        token_hash=hash_of(address),
         extra=kept | stamp,
         origin=origin,
         application=through,

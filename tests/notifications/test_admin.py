@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import inbox, send_notification, tokens
-from notifications.models import Audience, Event, Filter, Notification, Token
+from notifications.models import Audience, Event, Filter, Imported, Notification, Token
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,6 +52,7 @@ def fill(make_user: Callable[..., Any], number: int, label: str) -> None:
         Audience.objects.create(event=event, user_ids=[user.pk], due=timezone.now())
         Filter.objects.create(user=user, type=event.type, channel="push", enabled=False)
         tokens.make(user, name="phone")
+        Imported.objects.create(source="old", key=f"{label}{n}", object_id=event.pk)
 
 
 def test_every_model_is_there() -> None:

@@ -1,0 +1,17 @@
+-- django-notifications-hq 0.5: nothing is deleted softly, nothing mailed, and data is an option.
+CREATE TABLE notifications_notification (
+    id {id},
+    level varchar(20) NOT NULL,
+    recipient_id {user} NOT NULL,
+    unread {bool} NOT NULL,
+    actor_content_type_id integer NOT NULL,
+    actor_object_id varchar(255) NOT NULL,
+    verb varchar(255) NOT NULL,
+    description text NULL,
+    target_content_type_id integer NULL,
+    target_object_id varchar(255) NULL,
+    action_object_content_type_id integer NULL,
+    action_object_object_id varchar(255) NULL,
+    timestamp {time} NOT NULL,
+    public {bool} NOT NULL
+);

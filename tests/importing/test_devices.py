@@ -1,0 +1,301 @@
+"""`import_from push-notifications|fcm-devices|ios-notifications`: devices by the rules of
+registration."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management.base import CommandError
+from django.db import connection
+
+from notifications import send_notification
+from notifications.models import Event, Imported, Inbox
+from notifications.testing import settle
+from routing.push.devices import hash_of
+from routing.push.models import Delivery, Device
+from routing.push.registration import register
+from tests.importing.conftest import OldTables, ago, stored
+from tests.vendors.webpush import Browser
+
+GCM = "push_notifications_gcmdevice"
+APNS = "push_notifications_apnsdevice"
+WNS = "push_notifications_wnsdevice"
+WEB = "push_notifications_webpushdevice"
+FCM = "fcm_devices_device"
+HEX = "ab" * 32
+
+
+def gcm(user: Any, token: str, **more: Any) -> dict[str, Any]:
+    fields = {
+        "active": True, "user_id": user and user.pk, "registration_id": token,
+        "date_created": ago(days=5), "cloud_message_type": "GCM",
+    }  # fmt: skip
+    return fields | more
+
+
+@pytest.fixture
+def four(old: OldTables) -> OldTables:
+    old.make("push_notifications")
+    return old
+
+
+def test_gcm_devices_become_fcm_devices_of_their_users(four, import_from, alice):
+    four.add(GCM, **gcm(alice, "token-1", name="Her phone", device_id=-1))
+    said = import_from("push-notifications")
+    device = Device.objects.get()
+    assert (device.backend, device.token, device.user) == ("fcm", "token-1", alice)
+    assert device.token_hash == hash_of("token-1")
+    assert (device.name, device.client_id) == ("Her phone", "0xffffffffffffffff")
+    assert (device.active, device.live, device.created_at) == (True, True, ago(days=5))
+    assert device.registered_at == ago(days=5) and device.reason == ""
+    assert Inbox.objects.get(pk=alice.pk).pushable
+    assert "devices: 1 imported, 0 known already, 0 skipped" in said
+
+
+def test_a_send_after_the_import_is_planned_for_them(four, import_from, alice, settings):
+    settings.HUB = {**settings.HUB, "APPLICATIONS": {"app": {"backend": "fcm"}}}
+    four.add(GCM, **gcm(alice, "token-1"))
+    four.add(GCM, **gcm(alice, "token-2", active=False))
+    import_from("push-notifications")
+    event = send_notification("post_like", users=[alice], title="Hello")
+    settle()
+    planned = Delivery.objects.filter(event=event).values_list("device__token_hash", flat=True)
+    assert list(planned) == [hash_of("token-1")]
+    assert Device.objects.filter(active=True).count() == 1
+
+
+def test_apns_wns_and_whole_web_push_endpoints(four, import_from, alice):
+    key, browser = uuid.uuid4(), Browser.new()
+    channel = "https://db5.notify.windows.com/?token=abc"
+    common = {"active": True, "user_id": alice.pk, "date_created": ago(days=1)}
+    own = key if connection.vendor == "postgresql" else key.hex
+    four.add(APNS, **common, registration_id=HEX.upper(), device_id=own)
+    four.add(WNS, **common, registration_id=channel)
+    four.add(
+        WEB, **common, registration_id="https://updates.push.services.mozilla.com/wpush/v2/x",
+        p256dh=browser.p256dh, auth=browser.auth + "==", browser="FIREFOX",
+    )  # fmt: skip
+    import_from("push-notifications", "--environment", "sandbox")
+    found = {device.backend: device for device in Device.objects.all()}
+    assert found.keys() == {"apns", "wns", "webpush"}
+    assert (found["apns"].token, found["apns"].environment) == (HEX, "sandbox")
+    assert (found["apns"].type, found["apns"].client_id) == ("ios", str(key))
+    assert (found["wns"].token, found["wns"].type) == (channel, "windows")
+    assert found["wns"].environment == ""
+    web = found["webpush"]
+    assert web.token.endswith("/wpush/v2/x") and web.type == "web"
+    assert web.extra["auth"] == browser.auth
+
+
+def test_what_was_cut_off_a_web_push_endpoint_is_put_back(four, import_from, alice):
+    for number, name in enumerate(("CHROME", "FIREFOX", "EDGE")):
+        browser = Browser.new()
+        four.add(
+            WEB, active=True, user_id=alice.pk, registration_id=f"id-{number}", browser=name,
+            p256dh=browser.p256dh, auth=browser.auth,
+        )  # fmt: skip
+    said = import_from("push-notifications")
+    assert set(Device.objects.values_list("token", flat=True)) == {
+        "https://fcm.googleapis.com/fcm/send/id-0",
+        "https://updates.push.services.mozilla.com/wpush/v2/id-1",
+    }
+    assert "1  only a part of its endpoint was stored" in said
+
+
+def test_what_cannot_be_imported_is_skipped_with_its_reason(four, import_from, alice):
+    four.add(GCM, **gcm(None, "token-1"))
+    four.add(GCM, **gcm(alice, "token-2", user_id=10**6))
+    four.add(GCM, **gcm(alice, "token-3", application_id="shop"))
+    four.add(APNS, active=True, user_id=alice.pk, registration_id="not hexadecimal")
+    said = import_from("push-notifications")
+    assert not Device.objects.exists()
+    assert "devices: 0 imported, 0 known already, 4 skipped" in said
+    assert "1  it belongs to no user" in said
+    assert "1  its user is not there" in said
+    assert "1  there is no fcm application 'shop': declare it, or say --application" in said
+    assert "1  token is refused: an APNs token is" in said
+    assert "not hexadecimal" not in said
+
+
+def test_an_application_of_another_name_is_found_by_the_option(four, import_from, alice, settings):
+    settings.HUB = {**settings.HUB, "APPLICATIONS": {"shop-fcm": {"backend": "fcm"}}}
+    four.add(GCM, **gcm(alice, "token-3", application_id="shop"))
+    with pytest.raises(CommandError, match="There is no application 'elsewhere'"):
+        import_from("push-notifications", "--application", "shop=elsewhere")
+    import_from("push-notifications", "--application", "shop=shop-fcm")
+    assert Device.objects.get().application.name == "shop-fcm"
+
+
+def test_of_rows_with_one_token_the_active_and_newest_has_it(old, import_from, alice, bob, charlie):
+    old.make("fcm_devices")
+    for user, active, days in ((alice, True, 9), (bob, True, 3), (charlie, False, 1)):
+        old.add(
+            FCM, user_id=user.pk, token="one", name="phone", type="android", active=active,
+            created_at=ago(days=90), updated_at=ago(days=days),
+        )  # fmt: skip
+    said = import_from("fcm-devices")
+    device = Device.objects.get()
+    assert (device.user, device.type, device.registered_at) == (bob, "android", ago(days=3))
+    assert Inbox.objects.filter(pushable=True).values_list("pk").get() == (bob.pk,)
+    assert "devices: 1 imported, 0 known already, 2 skipped" in said
+    assert "2  another row there has the same token" in said
+
+
+def test_a_token_that_somebody_registered_here_stays_theirs(old, import_from, alice, bob):
+    old.make("fcm_devices")
+    register(bob, backend="fcm", token="one")
+    old.add(
+        FCM, user_id=alice.pk, token="one", name="phone", type="ios", active=True,
+        created_at=ago(days=2), updated_at=ago(days=2),
+    )  # fmt: skip
+    assert "0 imported, 1 known already" in import_from("fcm-devices")
+    assert Device.objects.get().user == bob
+    Device.objects.all().delete()  # and what was removed here does not come back
+    assert "0 imported, 1 known already" in import_from("fcm-devices")
+    assert not Device.objects.exists()
+
+
+def test_a_second_run_adds_nothing_and_a_dry_run_stores_nothing(old, import_from, alice, bob):
+    old.make("fcm_devices")
+    for number in range(7):
+        old.add(
+            FCM, user_id=(alice, bob)[number % 2].pk, token=f"t{number // 2}", name="phone",
+            type="web", active=number != 6, created_at=ago(days=2), updated_at=ago(days=number),
+        )  # fmt: skip
+    dry = import_from("fcm-devices", "--dry-run")
+    assert not Device.objects.exists() and not Imported.objects.exists()
+    first = import_from("fcm-devices")
+    assert dry.replace("would be imported", "imported") == first
+    before = [stored(model) for model in (Device, Inbox, Imported)]
+    assert "devices: 0 imported, 7 known already, 0 skipped" in import_from("fcm-devices")
+    assert [stored(model) for model in (Device, Inbox, Imported)] == before
+
+
+def test_a_user_has_no_more_devices_than_allowed(old, import_from, alice, settings):
+    settings.HUB = {**settings.HUB, "DEVICES_PER_USER": 3}
+    old.make("fcm_devices")
+    for number in range(5):
+        old.add(
+            FCM, user_id=alice.pk, token=f"t{number}", name="phone", type="web", active=True,
+            created_at=ago(days=9), updated_at=ago(days=number),
+        )  # fmt: skip
+    said = import_from("fcm-devices")
+    left = Device.objects.order_by("token").values_list("token", flat=True)
+    assert list(left) == ["t0", "t1", "t2"]
+    assert 'more devices of a user than HUB["DEVICES_PER_USER"]' in said
+    assert "0 imported, 5 known already" in import_from("fcm-devices")
+
+
+def test_what_has_been_inactive_for_long_is_skipped(old, import_from, alice):
+    old.make("fcm_devices")
+    old.add(
+        FCM, user_id=alice.pk, token="one", name="phone", type="ios", active=False,
+        created_at=ago(days=900), updated_at=ago(days=91),
+    )  # fmt: skip
+    assert 'longer than HUB["INACTIVE_DEVICES"]' in import_from("fcm-devices")
+
+
+def test_the_two_tables_of_early_versions(old, import_from, alice):
+    old.make("push_notifications_1_2")
+    values = gcm(alice, "token-1")
+    del values["cloud_message_type"]
+    old.add(GCM, **values)
+    old.add(APNS, active=True, user_id=alice.pk, registration_id=HEX)
+    import_from("push-notifications")
+    assert set(Device.objects.values_list("backend", flat=True)) == {"fcm", "apns"}
+
+
+def test_none_of_its_tables_is_a_sentence(import_from, transactional_db):
+    with pytest.raises(CommandError, match="none of the tables of django-push-notifications"):
+        import_from("push-notifications")
+
+
+@pytest.fixture
+def ios(old: OldTables) -> OldTables:
+    old.make("ios_notifications")
+    for name, hostname in (
+        ("App", "gateway.push.apple.com"), ("App", "gateway.sandbox.push.apple.com"),
+    ):  # fmt: skip
+        old.add(
+            "ios_notifications_apnservice", name=name, hostname=hostname, certificate="",
+            private_key="",
+        )  # fmt: skip
+    return old
+
+
+def ios_device(old: OldTables, token: str, *users: Any, service: int = 1, **more: Any) -> int:
+    fields = {"is_active": True, "added_at": ago(days=4), "service_id": service, "token": token}
+    key = old.add("ios_notifications_device", **(fields | more))
+    for user in users:
+        old.add("ios_notifications_device_users", device_id=key, user_id=user.pk)
+    return key
+
+
+def test_ios_devices_have_one_owner_and_their_services_environment(ios, import_from, alice, bob):
+    ios_device(
+        ios, HEX, alice, bob, service=2, platform="iPhone", display="480x320", os_version="5.1",
+        last_notified_at=ago(days=2),
+    )  # fmt: skip
+    ios_device(ios, "cd" * 32)
+    ios_device(ios, "ef" * 32, alice, is_active=False, deactivated_at=ago(days=3))
+    said = import_from("ios-notifications")
+    phone = Device.objects.get(token=HEX)
+    assert (phone.user, phone.environment, phone.application) == (bob, "sandbox", None)
+    assert (phone.name, phone.os_version, phone.type) == ("iPhone 480x320", "5.1", "ios")
+    assert phone.last_used_at == ago(days=2)
+    off = Device.objects.get(token="ef" * 32)
+    assert (off.active, off.deactivated_at, off.environment) == (False, ago(days=3), "production")
+    assert "devices: 2 imported, 0 known already, 1 skipped" in said
+    assert "1  users beside the one who was added last" in said
+
+
+def test_services_of_several_apps_must_be_applications_here(ios, import_from, alice, settings):
+    ios.add(
+        "ios_notifications_apnservice", name="Other", hostname="gateway.push.apple.com",
+        certificate="", private_key="",
+    )  # fmt: skip
+    ios_device(ios, HEX, alice)
+    assert "there is no apns application 'App'" in import_from("ios-notifications")
+    settings.HUB = {**settings.HUB, "APPLICATIONS": {"App": {"backend": "apns"}}}
+    import_from("ios-notifications")
+    assert Device.objects.get().application.name == "App"
+
+
+def test_saved_messages_become_events_without_audience(ios, import_from):
+    ios.add(
+        "ios_notifications_notification", service_id=1, message="Sale!", badge=3, sound="ping",
+        created_at=ago(days=3), custom_payload='{"shop": 1}',
+        loc_payload='{"loc-key": "SALE", "loc-args": ["50"]}',
+    )  # fmt: skip
+    ios.add(
+        "ios_notifications_notification", service_id=1, message="Long ago", sound="",
+        created_at=ago(days=900), custom_payload="", loc_payload="",
+    )  # fmt: skip
+    said = import_from("ios-notifications")
+    event = Event.objects.get()
+    assert (event.message, event.data, event.timestamp) == ("Sale!", {"shop": 1}, ago(days=3))
+    assert event.push == {
+        "badge": 3,
+        "sound": "ping",
+        "options": {"apns": {"loc_key": "SALE", "loc_args": ["50"]}},
+    }
+    assert (event.type.name, event.type.active) == ("direct_push", False)
+    assert not Delivery.objects.exists()
+    assert "events: 1 imported, 0 known already, 1 skipped" in said
+    assert "events: 0 imported, 1 known already" in import_from("ios-notifications")
+
+
+def test_a_user_column_of_another_name_is_found(old, import_from, alice):
+    old.make("ios_notifications")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE ios_notifications_device_users RENAME COLUMN user_id TO person_id"
+        )
+    key = old.add(
+        "ios_notifications_device", is_active=True, added_at=ago(days=4), service_id=1, token=HEX
+    )
+    old.add("ios_notifications_device_users", device_id=key, person_id=alice.pk)
+    import_from("ios-notifications")
+    assert Device.objects.get().user == alice
+    assert Device.objects.get().created_at - ago(days=4) == timedelta(0)
