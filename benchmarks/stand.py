@@ -119,7 +119,7 @@ def figure(
     ours: Sequence[float],
     peer: Sequence[float],
     peer_name: str,
-    floor: float | None,
+    floor: float | None = None,
     versions: dict[str, str],
 ) -> dict[str, Any]:
     """One line of the table: medians of the rounds, and the ratio of the medians."""

@@ -101,8 +101,8 @@ class LiveConsumer(AsyncConsumer):
 
     async def _begin(self, credential: Credential) -> None:
         """Into the registry, then read, then live: whatever comes meanwhile is only noted."""
-        cut = (self.scope.get("extensions") or {}).get("hub.cut")
-        socket = self.socket = Socket(credential, send=self.to_client, cut=cut)
+        connection = (self.scope.get("extensions") or {}).get("hub.connection")
+        socket = self.socket = Socket(credential, send=self.to_client, connection=connection)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
         socket.end = task.cancel

@@ -205,17 +205,25 @@ def hello_frame(*, epoch: str, version: int, unread: int, unseen: int) -> str:
     )
 
 
-def new_frame(
-    event: str, *, event_id: int, version: int, unread: int, unseen: int, silent: bool
-) -> str:
-    """`event` is the JSON that all who got it share; only the rest is made per user."""
-    quiet, tail = ("true", ',"silent":true}') if silent else ("false", "}")
-    return (
-        f'{{"action":"new","version":{version},"unread":{unread},"unseen":{unseen},'
-        f'"notification":{{"id":{event_id},"arrived":{version},"version":{version},'
-        '"seen_at":null,"read_at":null,"archived_at":null,"expired_at":null,'
-        f'"silent":{quiet},"event":{event}}}{tail}'
-    )
+class NewFrames:
+    """Makes the `new` frames of one event: what all who got it share is put together once."""
+
+    __slots__ = ("_id", "_loud", "_quiet")
+
+    def __init__(self, event: bytes, *, event_id: int) -> None:
+        """`event` is its JSON."""
+        marks = b'"seen_at":null,"read_at":null,"archived_at":null,"expired_at":null,"silent":'
+        self._id = event_id
+        self._loud = marks + b'false,"event":' + event + b"}}"
+        self._quiet = marks + b'true,"event":' + event + b'},"silent":true}'
+
+    def frame(self, *, version: int, unread: int, unseen: int, silent: bool) -> bytes:
+        """For one user; the head is all that differs."""
+        head = (
+            f'{{"action":"new","version":{version},"unread":{unread},"unseen":{unseen},'
+            f'"notification":{{"id":{self._id},"arrived":{version},"version":{version},'
+        )
+        return head.encode("ascii") + (self._quiet if silent else self._loud)
 
 
 def sync_frame(changes: inbox.Changes, *, since: Any) -> str:

@@ -82,14 +82,16 @@ class Registry:
     def sockets(self) -> list[Socket]:
         return [socket for user in self.users.values() for socket in user.sockets]
 
-    def offer(self, key: Key, *, version: int, frame: str) -> None:
+    def offer(self, key: Key, *, version: int, frame: bytes) -> None:
         """A live frame for all sockets of a user."""
         user = self.users.get(key)
         if user is None:
             return
-        # all of them first: `and` would spare the rest
-        taken = [socket.offer(version, frame) for socket in user.sockets]
-        if not all(taken):
+        behind = False
+        for socket in user.sockets:
+            if not socket.offer(version, frame):
+                behind = True
+        if behind:
             self.hint(key, version=version)
 
     def hint(self, key: Key, *, version: int) -> None:

@@ -18,7 +18,7 @@ from routing.live.layer import LocalChannelLayer
 from routing.live.leases import Leases
 from routing.live.listener import Listener
 from routing.live.messages import Message
-from routing.live.protocol import RESTART, new_frame
+from routing.live.protocol import RESTART, NewFrames
 from routing.live.reading import Reader
 from routing.live.reconcile import Reconciler
 from routing.live.registry import Registry, UserSockets
@@ -135,8 +135,7 @@ class Runtime:
         if kind == "hub.arrived":
             self._arrived(message)
         elif kind == "hub.changed":
-            frame = message["frame"].decode()
-            self.registry.offer(message["user"], version=message["version"], frame=frame)
+            self.registry.offer(message["user"], version=message["version"], frame=message["frame"])
         elif kind == "hub.hint":
             self.registry.hint(message["user"], version=message["version"])
         elif kind == "hub.broadcast":
@@ -145,20 +144,12 @@ class Runtime:
             self.verifier.hint(message["user"])
 
     def _arrived(self, message: Message) -> None:
-        event = ""
+        users = self.registry.users
+        frames = NewFrames(message["event"], event_id=message["id"])
         for key, version, unread, unseen, silent in message["to"]:
-            if key not in self.registry.users:
-                continue
-            event = event or message["event"].decode()
-            frame = new_frame(
-                event,
-                event_id=message["id"],
-                version=version,
-                unread=unread,
-                unseen=unseen,
-                silent=silent,
-            )
-            self.registry.offer(key, version=version, frame=frame)
+            if key in users:
+                frame = frames.frame(version=version, unread=unread, unseen=unseen, silent=silent)
+                self.registry.offer(key, version=version, frame=frame)
 
     def _joined(self, user: UserSockets) -> None:
         self.subscriptions.want(user.key)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from struct import Struct
 from types import FrameType
 from typing import Any
 
@@ -24,8 +25,25 @@ LINGER = 5.0  # seconds a client that is cut off has for what was written to it 
 BACKLOG = 2048
 
 
+#: First byte of an unfragmented text frame (RFC 6455, section 5.2), and heads by length.
+TEXT = 0x81
+SHORT, MEDIUM, LONG = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
+
+
+def head_of(length: int) -> bytes:
+    """The head of a server's text frame with so many bytes: unmasked, unfragmented."""
+    if length < 126:
+        return SHORT(TEXT, length)
+    return MEDIUM(TEXT, 126, length) if length < 65_536 else LONG(TEXT, 127, length)
+
+
 class HubProtocol(Floodgate):
-    """Can end a connection whose client takes nothing: `send` would wait for ever."""
+    """Gives sockets what ASGI does not (`sockets.Connection`).
+
+    Live frames go to the transport as ready bytes: through `send` and the library's state machine
+    each would cost twice as much (benchmarks/README.md). And a connection whose client takes
+    nothing can be ended: `send` would wait for ever.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +56,15 @@ class HubProtocol(Floodgate):
         super().handle_connect(event)
         scope: Any = getattr(self, "scope", None)
         if scope is not None:  # not where the handshake failed
-            scope["extensions"]["hub.cut"] = self.cut
+            scope["extensions"]["hub.connection"] = self
+
+    def write(self, frame: bytes) -> bool:
+        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
+            self.transport.write(head_of(len(frame)) + frame)
+        return self.writable.is_set()
+
+    async def drained(self) -> None:
+        await self.writable.wait()
 
     def cut(self, code: int, bye: str) -> None:
         """Bye and close behind what waits in the buffer; the connection ends soon either way."""

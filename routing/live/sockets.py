@@ -6,8 +6,8 @@ nothing more is, and afterwards the socket reads what it missed from the databas
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Protocol
 
 from routing.live.credentials import Credential
 from routing.live.messages import Key
@@ -19,15 +19,26 @@ logger = logging.getLogger(__name__)
 DRAIN_LIMIT = 10.0  # seconds in which a client takes what was written
 
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
-#: Given by a server that can end a connection whose buffer is full: close code and last frame.
-Cut = Callable[[int, str], None]
+
+
+class Connection(Protocol):
+    """What a server of ours gives beyond ASGI, as the scope's extension `hub.connection`."""
+
+    def write(self, frame: bytes) -> bool:
+        """Writes a text frame's payload, at once and whole. False: its buffer is full now."""
+
+    async def drained(self) -> None:
+        """Returns when there is room in the buffer again, or the connection is gone."""
+
+    def cut(self, code: int, bye: str) -> None:
+        """Ends a connection whose client takes nothing, with a last frame and a close code."""
 
 
 class Socket:
     """Belongs to its event loop; all of its methods return at once unless they are coroutines."""
 
     __slots__ = (
-        "_cut",
+        "_connection",
         "_deadline",
         "_rest",
         "_send",
@@ -47,7 +58,9 @@ class Socket:
         "stale",
     )
 
-    def __init__(self, credential: Credential, *, send: Send, cut: Cut | None = None) -> None:
+    def __init__(
+        self, credential: Credential, *, send: Send, connection: Connection | None = None
+    ) -> None:
         self.key: Key = credential.key
         self.credential = credential
         #: Where it stands, and the highest version at which it ever stood in this epoch.
@@ -70,7 +83,7 @@ class Socket:
         #: Ends the application behind the socket, where the server cannot be told to.
         self.end: Callable[[], object] = _nothing
         self._send = send
-        self._cut = cut
+        self._connection = connection
         self._rest: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -93,14 +106,21 @@ class Socket:
         self.sent = version
         self.highest = max(self.highest, version)
 
-    def offer(self, version: int, frame: str) -> bool:
+    def offer(self, version: int, frame: bytes) -> bool:
         """A live frame, written if it is the very next one. False: the socket is behind."""
-        if not self.ready or self.cursor is not None or version > self.sent + 1:
+        # the hottest lines of the hub: `ready` and `stand_at` are written out
+        if not self.live or self.blocked or self.closed or self.cursor is not None:
             return False
-        if version == self.sent + 1:
-            self.sent = version
-            self.highest = max(self.highest, version)
-            self.write(frame)
+        due = self.sent + 1
+        if version != due:
+            return version < due
+        self.sent = due
+        if due > self.highest:
+            self.highest = due
+        if self._connection is None:
+            self.write(frame.decode())
+        elif not self._connection.write(frame):
+            self._block(self._connection.drained())
         return True
 
     def answer(self, page: Page) -> None:
@@ -166,14 +186,18 @@ class Socket:
             # the client is gone; the server tells the application by itself
             self.closed = True
             return
+        self._block(_Rest(step, waits_for))
+
+    def _block(self, room: Awaitable[None]) -> None:
+        """Nothing more is written until the server has taken what it was given."""
         self.blocked = True
         loop = asyncio.get_running_loop()
-        self._rest = loop.create_task(self._finish(step, waits_for))
+        self._rest = loop.create_task(self._unblock(room))
         self._deadline = loop.call_later(DRAIN_LIMIT, self._too_slow)
 
-    async def _finish(self, step: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    async def _unblock(self, room: Awaitable[None]) -> None:
         try:
-            await _Rest(step, waits_for)
+            await room
         except Exception:
             self.closed = True
         finally:
@@ -190,8 +214,8 @@ class Socket:
         self._cut_off(TOO_SLOW, bye_frame(TOO_SLOW))
 
     def _cut_off(self, code: int, bye: str) -> None:
-        if self._cut is not None:
-            self._cut(code, bye)
+        if self._connection is not None:
+            self._connection.cut(code, bye)
         self.end()
 
 

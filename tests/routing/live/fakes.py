@@ -16,7 +16,8 @@ async def no_http(scope: Any, receive: Any, send: Any) -> None:
 
 
 class FakeServer:
-    """Takes what the application sends. While `full`, its `send` waits as a real one would."""
+    """Takes what the application sends, by ASGI and as ready frames. While `full`, its `send` waits
+    as a real one would, and ready frames stay in its buffer."""
 
     def __init__(self, *, application: Any = None, pings: bool = False, **scope: Any) -> None:
         self.application = application or hub_application(no_http)
@@ -27,7 +28,7 @@ class FakeServer:
             "headers": [],
             "subprotocols": [],
             "query_string": urlencode(query).encode(),
-            "extensions": {"hub.cut": self._cut},
+            "extensions": {"hub.connection": self},
             **scope,
         }
         #: Whether a test wants to see them: they come when they come.
@@ -36,6 +37,7 @@ class FakeServer:
         self.room = asyncio.Event()
         self.room.set()
         self.cuts: list[tuple[int, dict[str, Any]]] = []
+        self._buffer: list[bytes] = []
         self._inbound: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -66,7 +68,23 @@ class FakeServer:
         if value:
             self.room.clear()
         else:
+            for frame in self._buffer:
+                self._take(frame)
+            self._buffer.clear()
             self.room.set()
+
+    def write(self, frame: bytes) -> bool:
+        if self.full:
+            self._buffer.append(frame)
+        else:
+            self._take(frame)
+        return not self.full
+
+    def _take(self, frame: bytes) -> None:
+        self.sent.put_nowait({"type": "websocket.send", "text": frame.decode()})
+
+    async def drained(self) -> None:
+        await self.room.wait()
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self.room.wait()
@@ -75,7 +93,7 @@ class FakeServer:
         if message["type"] == "websocket.close":
             self._inbound.put_nowait({"type": "websocket.disconnect", "code": message.get("code")})
 
-    def _cut(self, code: int, bye: str) -> None:
+    def cut(self, code: int, bye: str) -> None:
         self.cuts.append((code, json.loads(bye)))
 
     def say(self, frame: Any = None, *, text: str | None = None, data: bytes | None = None) -> None:

@@ -44,14 +44,13 @@ def test_hello() -> None:
 def test_new(name: str) -> None:
     example = golden(name)
     notification = example["notification"]
-    text = protocol.new_frame(
-        encode(notification["event"]).decode(),
-        event_id=notification["id"],
+    frames = protocol.NewFrames(encode(notification["event"]), event_id=notification["id"])
+    text = frames.frame(
         version=example["version"],
         unread=example["unread"],
         unseen=example["unseen"],
         silent=notification["silent"],
-    )
+    ).decode()
     assert_equals(text, name)
     assert list(json.loads(text)["notification"]) == list(notification)
 

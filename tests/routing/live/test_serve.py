@@ -12,8 +12,10 @@ import psutil
 import pytest
 from asgiref.sync import sync_to_async
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from notifications import asend_notification, inbox, send_notification, tokens
+from routing.live.server import head_of
 from tests.processes import Processes, ServerProcess
 from tests.sockets import closing, next_frame, open_socket
 from tests.waiting import await_for
@@ -226,3 +228,10 @@ async def test_processes_do_not_outlive_their_parent(processes: Processes) -> No
     server = await asyncio.to_thread(processes.serve, "--processes", "2")
     server.kill()
     await await_for(lambda: server.is_gone, 20)
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536])
+def test_ready_frames_are_what_the_library_would_write(length: int) -> None:
+    payload = b"x" * length
+    frame = Frame(Opcode.TEXT, payload).serialize(mask=False)
+    assert head_of(length) + payload == frame

@@ -16,8 +16,8 @@ SignedIn = Callable[..., FakeServer]
 Settled = Callable[..., Any]
 
 
-def frame(version: int) -> str:
-    return f'{{"action":"new","version":{version}}}'
+def frame(version: int) -> bytes:
+    return f'{{"action":"new","version":{version}}}'.encode()
 
 
 @pytest.fixture
@@ -47,6 +47,20 @@ async def test_frames_in_order_are_written_at_once(
         assert [one["version"] for one in await socket.frames(3)] == [1, 2, 3]
         await socket.nothing()
         assert reads == []
+
+
+async def test_any_other_server_is_given_frames_by_its_send(
+    signed_in: SignedIn, runtime: Runtime, alice: Any
+) -> None:
+    async with signed_in(extensions={}) as socket:
+        await socket.hello()
+        runtime.registry.offer(alice.pk, version=1, frame=frame(1))
+        assert socket.sent.qsize() == 1
+        socket.full = True
+        runtime.registry.offer(alice.pk, version=2, frame=frame(2))
+        assert not runtime.registry.sockets()[0].ready
+        socket.full = False
+        assert [one["version"] for one in await socket.frames(2)] == [1, 2]
 
 
 async def test_numbers_that_were_sent_are_dropped(
