@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from notifications.audiences import key_field
 from notifications.models import (
+    Audience,
     Event,
     EventType,
     Filter,
@@ -36,6 +37,7 @@ class Sql:
             "inbox": quote(Inbox._meta.db_table),
             "notification": quote(Notification._meta.db_table),
             "event": quote(Event._meta.db_table),
+            "audience": quote(Audience._meta.db_table),
             "left_out": quote(LeftOut._meta.db_table),
             "type": quote(EventType._meta.db_table),
             "filter": quote(Filter._meta.db_table),

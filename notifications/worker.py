@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import close_old_connections, router
 from django.utils import timezone
 
-from notifications import counts, inbox, measures
+from notifications import announcements, counts, inbox, measures
 from notifications.fanout import fan_out, together
 from notifications.models import Audience, Event
 from notifications.sql import Sql
@@ -46,6 +46,7 @@ def duties() -> list[Duty]:
     sweep = _Sweep()
     return [
         Duty("audiences", timedelta(milliseconds=300), fan_out_due),
+        Duty("announcements", timedelta(seconds=1), announcements.send_queued),
         Duty("expiry", timedelta(seconds=10), sweep),
         Duty("retention", timedelta(hours=1), _prune),
         Duty("count_retention", timedelta(minutes=10), counts.prune),

@@ -10,17 +10,20 @@ from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
+from notifications import tracing
 from notifications.models import Event, Token
 from notifications.signals import PUSH_ROAD, Change, inbox_changed, notified
 from routing import duties
 from routing.live import messages
 from routing.live.publisher import publish
 from routing.push import browser, planning, worker
+from routing.push.tracing import PushTeller
 
 
 def connect() -> None:
     notified.connect(plan, dispatch_uid=PUSH_ROAD)
     duties.add(worker.duties)
+    tracing.add(PushTeller())
     inbox_changed.connect(announce, dispatch_uid="hub_live_announce")
     user_logged_out.connect(_logged_out, dispatch_uid="hub_live_logged_out")
     post_delete.connect(_token_deleted, sender=Token, dispatch_uid="hub_live_token_deleted")

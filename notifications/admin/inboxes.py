@@ -1,26 +1,54 @@
 """Inboxes and what stands in them, in the admin."""
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from notifications import inbox
-from notifications.admin.base import BY_USER, LookOnly, ModelAdmin, NoDeletion
+from notifications.admin.base import (
+    BoundedPaginator,
+    Large,
+    LookOnly,
+    ModelAdmin,
+    NoDeletion,
+    people,
+    trace_link,
+)
 from notifications.models import Filter, Inbox, Notification
 
 
+class OfUsers(LookOnly, ModelAdmin):
+    """A table with a row or a few per user; searched by user, through an index."""
+
+    paginator = BoundedPaginator
+    list_select_related: ClassVar[Any] = ("user",)
+    search_fields = ("pk",)  # asks for the box; `get_search_results` does the work
+    search_help_text = "A user's name, e-mail address or id."
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> tuple["QuerySet[Any]", bool]:
+        text = search_term.strip()
+        found = queryset.filter(self.search_of(text)) if text else queryset
+        return found, False
+
+    def search_of(self, text: str) -> Q:
+        return Q(user__in=people(text))
+
+
 @admin.register(Notification)
-class NotificationAdmin(LookOnly, ModelAdmin):
+class NotificationAdmin(Large):
     """Deleting leaves a tombstone, and takes the notification off the user's screens."""
 
     list_display = [
-        "event_id",
+        "traced",
         "user",
         "type",
         "arrived",
+        "arrived_at",
         "version",
         "seen_at",
         "read_at",
@@ -36,8 +64,11 @@ class NotificationAdmin(LookOnly, ModelAdmin):
         ("deleted_at", admin.EmptyFieldListFilter),
     ]
     list_select_related = ["user", "event__type"]
-    search_fields = [f"={BY_USER}", "=event__id"]
-    ordering = ["-id"]
+    readonly_fields = ["traced"]
+
+    @admin.display(description="event")
+    def traced(self, row: Notification) -> str:
+        return trace_link(row.event_id, row.user_id)
 
     @admin.display(ordering="event__type")
     def type(self, row: Notification) -> str:
@@ -55,20 +86,21 @@ class NotificationAdmin(LookOnly, ModelAdmin):
 
 
 @admin.register(Inbox)
-class InboxAdmin(LookOnly, NoDeletion, ModelAdmin):
+class InboxAdmin(NoDeletion, OfUsers):
     list_display = ["user", "version", "unread", "unseen", "total", "floor", "next_expiry"]
     list_filter = ["pushable"]
-    list_select_related = ["user"]
-    search_fields = [f"={BY_USER}"]
-    ordering = ["pk"]
+    ordering = ["-pk"]
 
 
 @admin.register(Filter)
-class FilterAdmin(LookOnly, ModelAdmin):
+class FilterAdmin(OfUsers):
     """Deleting one gives the choice back to the event type."""
 
     list_display = ["user", "type", "channel", "enabled", "changed_at"]
     list_filter = ["type", "channel", "enabled"]
-    list_select_related = ["user", "type"]
-    search_fields = [f"={BY_USER}"]
+    list_select_related = ("user", "type")
+    search_help_text = "A user's name, e-mail address or id, or an event type's name."
     ordering = ["-pk"]
+
+    def search_of(self, text: str) -> Q:
+        return super().search_of(text) | Q(type__name=text)

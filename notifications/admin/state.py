@@ -1,13 +1,16 @@
 """The hub's own rows in the admin: keys, tokens and its state."""
 
 from django.contrib import admin
+from django.db.models import Q
 
-from notifications.admin.base import BY_USER, LookOnly, ModelAdmin, NoDeletion
+from notifications.admin.base import BoundedPaginator, LookOnly, ModelAdmin, NoDeletion
+from notifications.admin.inboxes import OfUsers
 from notifications.models import HubState, IdempotencyKey, Imported, Token
 
 
 @admin.register(IdempotencyKey)
 class IdempotencyKeyAdmin(LookOnly, NoDeletion, ModelAdmin):
+    paginator = BoundedPaginator
     list_display = ["scope", "key", "event_id", "made_at"]
     search_fields = ["=key", "=event_id"]
     ordering = ["-pk"]
@@ -30,11 +33,15 @@ class HubStateAdmin(LookOnly, NoDeletion, ModelAdmin):
 
 
 @admin.register(Token)
-class TokenAdmin(LookOnly, ModelAdmin):
+class TokenAdmin(OfUsers):
     """Deleting one ends it, and the sockets signed in by it."""
 
     list_display = ["id", "user", "name", "created_at", "last_used_at"]
     list_filter = ["created_at"]
     list_select_related = ["user"]
-    search_fields = [f"={BY_USER}", "name"]
+    search_help_text = "A user's name, e-mail address or id, or the token's name."
+    ordering = ["-pk"]
     exclude = ["digest"]
+
+    def search_of(self, text: str) -> Q:
+        return super().search_of(text) | Q(name__icontains=text)

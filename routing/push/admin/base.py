@@ -1,11 +1,27 @@
-"""What the push road's admin pages share."""
+"""What the push road's admin pages share with the domain's."""
 
-from typing import TYPE_CHECKING, Any
+from notifications.admin.base import (
+    Acts,
+    BoundedPaginator,
+    Large,
+    LookOnly,
+    ModelAdmin,
+    id_of,
+    log,
+    may_change,
+    people,
+    trace_link,
+)
 
-from django.contrib import admin
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    # The stubs make it generic, Django does not.
-    ModelAdmin = admin.ModelAdmin
+__all__ = [
+    "Acts",
+    "BoundedPaginator",
+    "Large",
+    "LookOnly",
+    "ModelAdmin",
+    "id_of",
+    "log",
+    "may_change",
+    "people",
+    "trace_link",
+]

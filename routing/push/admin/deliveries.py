@@ -1,47 +1,91 @@
 """The book of deliveries in the admin."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
 
 from routing.push import deliveries
-from routing.push.admin.base import ModelAdmin
+from routing.push.admin.base import Acts, Large, id_of, log, people, trace_link
 from routing.push.models import Delivery
+
+State = Delivery.State
+#: What may be tried again.
+ENDED = (State.ERROR, State.EXPIRED, State.CANCELLED, State.SKIPPED)
+
+LOOKED_AT = 10_000  # failed deliveries of which the filter lists the errors
+LISTED = 20  # errors in the filter
+MOST = 10_000  # deliveries changed by one action, and named in the history
+
+
+class ErrorFilter(admin.SimpleListFilter):
+    """The most frequent errors among the newest failed deliveries, in the provider's words."""
+
+    title = "error"
+    parameter_name = "error"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        # sorted by key: no index knows the errors, and the newest say what is wrong now
+        newest = Delivery.objects.order_by("-pk").values_list("error", flat=True)[:LOOKED_AT]
+        counts: dict[str, int] = {}
+        for error in newest:
+            if error:
+                counts[error] = counts.get(error, 0) + 1
+        often = sorted(counts, key=lambda error: (-counts[error], error))[:LISTED]
+        return [(error, error) for error in often]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(error=self.value()) if self.value() else queryset
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ModelAdmin):
+class DeliveryAdmin(Acts, Large):
     list_display = (
-        "id", "event_id", "user_id", "device_id", "backend", "application", "state", "attempts",
-        "error", "due", "sent_at",
+        "id", "traced", "user", "device_shown", "backend", "application", "state", "attempts",
+        "status", "error", "due", "sent_at",
     )  # fmt: skip
-    list_filter = ("state", "backend", "application")
-    list_select_related = ("application",)
-    search_fields = ("=event__id", "=user__id")
-    search_help_text = "The id of an event or of a user."
-    show_full_result_count = False
+    list_filter = ("state", "backend", "application", "direct", ErrorFilter)
+    list_select_related = ("application", "user")
     actions = ("retry", "cancel")
+    hidden: ClassVar = {"event", "user", "device", "claim"}
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    @admin.display(description="event", ordering="event_id")
+    def traced(self, row: Delivery) -> str:
+        return trace_link(row.event_id, row.user_id)
 
-    def has_change_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
-        # Read-only, but for the actions.
-        return obj is None and super().has_change_permission(request, obj)
+    @admin.display(description="device")
+    def device_shown(self, row: Delivery) -> str:
+        return str(row.device_id) if row.device_id is not None else (row.recipient or "deleted")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        found = Q(user__in=people(text))
+        if (number := id_of(text)) is not None:
+            found |= Q(event=number)
+        return queryset.filter(found), False
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        hidden = {"event", "user", "device", "claim"}
-        names = [field.name for field in Delivery._meta.fields if field.name not in hidden]
-        return ["event_id", "user_id", "device_id", *names]
+        names = [field.name for field in Delivery._meta.fields if field.name not in self.hidden]
+        return ["traced", "user_id", "device_id", *names]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.get_fields(request, obj)
 
-    @admin.action(description="Try again", permissions=["change"])
+    @admin.action(description="Try again", permissions=["act"])
     def retry(self, request: HttpRequest, queryset: Any) -> None:
-        self.message_user(request, f"{deliveries.retry(queryset)} are due again.")
+        rows = list(queryset.filter(state__in=ENDED).order_by("-pk")[:MOST])
+        number = deliveries.retry(Delivery.objects.filter(pk__in=[row.pk for row in rows]))
+        log(request, rows, "Made due again.")
+        self.message_user(request, f"{number} are due again.")
 
-    @admin.action(description="Cancel", permissions=["change"])
+    @admin.action(description="Cancel", permissions=["act"])
     def cancel(self, request: HttpRequest, queryset: Any) -> None:
-        self.message_user(request, f"{deliveries.cancel(queryset)} cancelled.")
+        rows = list(queryset.waiting().order_by("-pk")[:MOST])
+        number = deliveries.cancel(Delivery.objects.filter(pk__in=[row.pk for row in rows]))
+        log(request, rows, "Cancelled.")
+        self.message_user(request, f"{number} cancelled.")
