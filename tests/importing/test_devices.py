@@ -15,7 +15,7 @@ from notifications.testing import settle
 from routing.push.devices import hash_of
 from routing.push.models import Delivery, Device
 from routing.push.registration import register
-from tests.importing.conftest import OldTables, ago, stored
+from tests.importing.tables import OldTables, ago, stored
 from tests.vendors.webpush import Browser
 
 GCM = "push_notifications_gcmdevice"

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from notifications import inbox
 from notifications.importing import notifications_hq, running
 from notifications.models import Event, EventType, Imported, Inbox, Notification, RelatedObject
-from tests.importing.conftest import OldTables, ago, stored
+from tests.importing.tables import OldTables, ago, stored
 
 TABLE = "notifications_notification"
 MODELS = (Event, Notification, Inbox, RelatedObject, EventType, Imported)

@@ -11,7 +11,7 @@ from django.db import connection
 from notifications.models import Event, EventType, Imported, RelatedObject
 from routing.push import deliveries
 from routing.push.models import Delivery
-from tests.importing.conftest import OldTables, ago, stored
+from tests.importing.tables import OldTables, ago, stored
 
 MESSAGE = "pymess_pushnotificationmessage"
 RELATED = "pymess_pushnotificationmessagerelatedobject"

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 
 from notifications import inbox, send_notification
 from notifications.models import Event, EventType, Filter, Imported, Inbox, Notification
-from tests.importing.conftest import OldTables, ago, stored
+from tests.importing.tables import OldTables, ago, stored
 
 NOTIFICATION = "notifications_notification"
 
