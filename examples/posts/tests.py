@@ -5,6 +5,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission
 from django.test import Client, TestCase, TransactionTestCase
 from django.utils import timezone
@@ -12,7 +13,15 @@ from people.models import Person
 
 from notifications import EVERYONE, filters, inbox, send_notification, tokens
 from notifications.models import Audience, Event, Notification
-from notifications.testing import settle
+from notifications.testing import (
+    LiveSocket,
+    PushProvider,
+    assert_not_notified,
+    assert_notified,
+    move_on,
+    outbox,
+    settle,
+)
 from notifications.worker import duties
 from posts.models import Post
 from routing import presence
@@ -30,28 +39,49 @@ class ReplyTests(TestCase):
     def reply(self, **form: str) -> Any:
         client = Client()
         client.force_login(self.grace)
-        with self.captureOnCommitCallbacks(execute=True):
-            return client.post(f"/posts/{self.post.pk}/replies/", form)
+        return client.post(f"/posts/{self.post.pk}/replies/", form)
 
     def test_the_author_is_told(self) -> None:
         answer = self.reply(text="Very nice")
         self.assertEqual(answer.status_code, 201)
-        [row] = inbox.page(self.ada.pk).results
-        self.assertEqual(row["event"]["title"], "grace replied")
-        self.assertEqual(row["event"]["message"], "Very nice")
-        self.assertEqual(row["event"]["author"], {"id": str(self.grace.pk), "name": "grace"})
-        self.assertEqual(inbox.summary(self.grace.pk).total, 0)
+        assert_notified(
+            self.ada, type="reply", title="grace replied", message="Very nice", author=self.grace
+        )
+        assert_not_notified(self.grace)
+        self.assertEqual(outbox[0].recipients, [self.ada])
 
     def test_whoever_has_switched_replies_off_is_not(self) -> None:
         filters.set_channels(self.ada.pk, types={"reply": {"inbox": False}})
         self.reply(text="Very nice")
-        self.assertEqual(inbox.summary(self.ada.pk).total, 0)
+        assert_not_notified(self.ada)
+
+    def test_what_the_inbox_shows(self) -> None:
+        with self.captureOnCommitCallbacks(execute=True):
+            self.reply(text="Very nice")
+        [row] = inbox.page(self.ada.pk).results
+        self.assertEqual(row["event"]["author"], {"id": str(self.grace.pk), "name": "grace"})
 
     def test_settle_does_what_would_happen_after_the_commit(self) -> None:
         send_notification("reply", users=self.ada, data={"post": self.post.pk})
         self.assertEqual(inbox.summary(self.ada.pk).unread, 0)
         settle()
         self.assertEqual(inbox.summary(self.ada.pk).unread, 1)
+
+    def test_the_authors_phone_rings_also_when_the_provider_is_busy(self) -> None:
+        with PushProvider() as provider:
+            provider.device(self.ada, type="android")
+            provider.answers("retry")
+            self.reply(text="Very nice")
+            provider.deliver()
+            move_on(seconds=10)
+            self.assertEqual([one.outcome for one in provider.pushed], ["retry", "sent"])
+            self.assertEqual(provider.pushed[-1].title, "grace replied")
+
+    async def test_the_authors_open_page_is_told(self) -> None:
+        async with LiveSocket(self.ada) as socket:
+            await sync_to_async(self.reply)(text="Very nice")
+            frame = await socket.frame()
+            self.assertEqual(frame["notification"]["event"]["title"], "grace replied")
 
 
 class KeyTests(TransactionTestCase):

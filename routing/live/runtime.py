@@ -34,16 +34,16 @@ BACKGROUND_THREADS = 2
 
 
 class Runtime:
-    """Use `running()`; tests make their own."""
+    """Use `running()`; tests make their own, with a place of theirs to work on the database."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, place: Executor | None = None) -> None:
         settings = conf()
         self.loop = asyncio.get_running_loop()
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         #: For what sockets ask, and for what the process does by itself: neither starves the other.
-        self.executor = Executor(settings.live_threads, name="hub-live")
-        self.background = Executor(BACKGROUND_THREADS, name="hub-background")
+        self.executor = place or Executor(settings.live_threads, name="hub-live")
+        self.background = place or Executor(BACKGROUND_THREADS, name="hub-background")
         self.reader = Reader(self.executor, spawn=self.spawn)
         self.registry = Registry(
             self.reader,
@@ -64,9 +64,7 @@ class Runtime:
         self._worker_thread: threading.Thread | None = None
 
     def start(self) -> None:
-        parts = (self.listener, self.reconciler, self.heartbeat, self.leases, self.verifier)
-        for part in parts:
-            self.spawn(_kept_running(part.run))
+        self.start_parts()
         file = sqlite_file()
         if file is not None:
             self._watcher = Watcher(file, changed=self._database_changed)
@@ -77,6 +75,12 @@ class Runtime:
                 target=self._worker.run, name="hub-worker", daemon=True
             )
             self._worker_thread.start()
+
+    def start_parts(self) -> None:
+        """What serves sockets; without the worker, and without an eye on other processes."""
+        parts = (self.listener, self.reconciler, self.heartbeat, self.leases, self.verifier)
+        for part in parts:
+            self.spawn(_kept_running(part.run))
 
     async def stop(self) -> None:
         self.closing = True
@@ -189,14 +193,19 @@ _running: Runtime | None = None
 
 def running() -> Runtime:
     """The runtime of the running event loop; made and started where there is none yet."""
-    global _running
-    loop = asyncio.get_running_loop()
-    runtime = _runtimes.get(loop)
+    runtime = _runtimes.get(asyncio.get_running_loop())
     if runtime is None:
-        for ended in [one for one in _runtimes if one.is_closed()]:
-            _runtimes.pop(ended).abandon()
-        runtime = _running = _runtimes[loop] = Runtime()
+        runtime = adopt(Runtime())
         runtime.start()
+    return runtime
+
+
+def adopt(runtime: Runtime) -> Runtime:
+    """Makes it the one of its event loop."""
+    global _running
+    for ended in [one for one in _runtimes if one.is_closed()]:
+        _runtimes.pop(ended).abandon()
+    _running = _runtimes[runtime.loop] = runtime
     return runtime
 
 
