@@ -118,6 +118,22 @@ def check_throttles(**_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
+def check_basic(**_: Any) -> list[CheckMessage]:
+    """A proxy ends TLS: without the header that says so no request counts as secure."""
+    seen = getattr(settings, "SECURE_PROXY_SSL_HEADER", None)
+    if not settings.HUB["BASIC_AUTHENTICATION"] or seen:
+        return []
+    return [
+        Warning(
+            "HUB_BASIC_AUTHENTICATION is on and HUB_HTTPS is off",
+            hint="Basic is taken over HTTPS only, and the hub cannot see HTTPS: every try is"
+            " refused.",
+            id="hub.W109",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
 def check_log_level(**_: Any) -> list[CheckMessage]:
     """The hub's own lines hold no secrets at any level; a library's might, some day."""
     root: Any = settings.LOGGING["root"]

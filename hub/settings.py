@@ -117,6 +117,19 @@ if REDIS_URL:
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "routing.live.layer.LocalChannelLayer"}}
 
+# What throttles count in. Without a shared one each process counts for itself.
+CACHE_URL = env_text("HUB_CACHE_URL")
+if CACHE_URL:
+    CACHES: dict[str, Any] = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": CACHE_URL,
+            "KEY_PREFIX": "hub",
+            # A request waits no longer for a counter than it would for an answer.
+            "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25},
+        }
+    }
+
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("HUB_HTTPS")
 if env_bool("HUB_HTTPS"):
@@ -225,6 +238,9 @@ HUB = {
     "GRACE": timedelta(seconds=env_int("HUB_GRACE_SECONDS", 10)),
     "SOCKETS_PER_USER": env_int("HUB_SOCKETS_PER_USER", 20, minimum=1),
     "THROTTLES": env_text("HUB_THROTTLES", "on"),
+    "BASIC_AUTHENTICATION": env_bool("HUB_BASIC_AUTHENTICATION"),
+    "STAFF_CALLS": env_bool("HUB_STAFF_CALLS"),
+    "OPEN_REGISTRATION": env_int("HUB_OPEN_REGISTRATION", 0),
     "PUSH_LOCAL_PEERS": env_bool("HUB_PUSH_LOCAL_PEERS"),
     # As SECRET_KEY: kept beside the data unless several machines share one.
     "CREDENTIAL_KEYS": env_list("HUB_CREDENTIAL_KEYS", [])

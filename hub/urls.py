@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub import health, pages
+from hub.passwords import throttled
 from routing.push.browser import service_worker
 
 handler400 = "hub.errors.bad_request"
@@ -15,8 +16,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.inbox, name="inbox"),
     path("send/", pages.send, name="send"),
     path("preferences/", pages.preferences, name="preferences"),
-    path("login/", pages.Login.as_view(), name="login"),
+    path("login/", throttled(pages.Login.as_view()), name="login"),
     path("logout/", pages.Logout.as_view(), name="logout"),
+    # Before the admin's own, which has no throttle.
+    path("admin/login/", throttled(admin.site.login)),
     path("admin/", admin.site.urls),
     # The roads' first: the domain's end with the answer to every unknown path under api/.
     path("api/", include("routing.live.urls")),

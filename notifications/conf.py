@@ -56,6 +56,10 @@ class NotificationSettings(HubSettings):
     idempotency: timedelta = timedelta(days=30)
     #: "on", "off", or rates such as "user=600/min,token=30/min,send=120/min".
     throttles: str = "on"
+    #: Whether REST takes `Authorization: Basic`; outside of DEBUG over HTTPS only.
+    basic_authentication: bool = False
+    #: Whether staff may make server calls: devices of others by REST, each by its permission.
+    staff_calls: bool = False
     #: Bearer tokens of one user; the oldest goes when one more is made.
     tokens_per_user: int = 50
 

@@ -272,7 +272,7 @@ class Filter(models.Model):
 class IdempotencyKey(models.Model):
     """A send that was made under a key: repeating it answers with the same event."""
 
-    #: Empty for server code, else who asked: "token:<id>" or "user:<id>".
+    #: Empty for server code, else who asked: "token:<id>", "user:<id>" or "key:<id>".
     scope = models.CharField(max_length=100, blank=True)
     key = models.CharField(max_length=200)
     digest = models.CharField(max_length=64)
@@ -350,6 +350,44 @@ class Imported(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}: {self.object_id}"
+
+
+class ServiceKeyQuerySet(models.QuerySet["ServiceKey"]):
+    def live(self) -> "ServiceKeyQuerySet":
+        in_time = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self.filter(in_time, revoked_at=None)
+
+
+class ServiceKey(models.Model):
+    """A credential of another program. It is no user: it has no inbox, and may what it names.
+
+    A revoked one stays, so that its name says later whose calls those were.
+    """
+
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    #: Names out of `notifications.service_keys.SCOPES`.
+    scopes = models.JSONField(default=list)
+    #: The names of the event types that it may send; null: every one.
+    event_types = models.JSONField(null=True, default=list)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ServiceKeyQuerySet.as_manager()
+
+    class Meta:
+        db_table = "hub_servicekey"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pk})"
+
+    @property
+    def is_live(self) -> bool:
+        over = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not over
 
 
 def has_field(model: Any, name: str) -> bool:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from notifications import conf as domain
 from notifications.models import Inbox
 from routing.conf import conf
 
@@ -130,6 +131,34 @@ def check_choices(**_: Any) -> list[CheckMessage]:
                 "HUB['VERIFY'] must be above 0 and at most 60 seconds",
                 id="hub.E020",
                 hint="It bounds how long a socket outlives its session.",
+            )
+        )
+    return found
+
+
+@register(Tags.security)
+def check_open_registration(**_: Any) -> list[CheckMessage]:
+    """Also without --deploy: a door that is open to anybody should be known of."""
+    try:
+        if not conf().open_registration:
+            return []
+        limited = domain.conf().throttles.strip().lower() != "off"
+    except ImproperlyConfigured:
+        return []
+    found: list[CheckMessage] = [
+        Warning(
+            "HUB['OPEN_REGISTRATION'] is on: anybody may register devices without signing in",
+            id="hub.W021",
+            hint="Such devices are nobody's and get direct pushes only. Set it to 0 unless an app"
+            " has users who do not sign in.",
+        )
+    ]
+    if not limited:
+        found.append(
+            Warning(
+                "HUB['OPEN_REGISTRATION'] is on and HUB['THROTTLES'] is off",
+                id="hub.W022",
+                hint="One address can use up the room for all devices without an owner.",
             )
         )
     return found

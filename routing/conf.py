@@ -61,6 +61,8 @@ class RoutingSettings(HubSettings):
     persist_deliveries: bool = True
     #: Devices of one user; the oldest inactive one goes when one more is registered.
     devices_per_user: int = 20
+    #: How many devices without an owner there may be; 0: nobody registers without signing in.
+    open_registration: int = 0
     #: How long devices that are inactive are kept.
     inactive_devices: timedelta = timedelta(days=90)
 

@@ -14,7 +14,8 @@ from notifications.api.errors import STATUS
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 ALWAYS = ("method_not_allowed", "not_acceptable", "throttled", "server_error", "unavailable")
-SIGNED_IN = ("not_authenticated", "authentication_failed")
+#: A session needs the CSRF header for what changes something, a service key a scope for anything.
+SIGNED_IN = ("not_authenticated", "authentication_failed", "permission_denied")
 WITH_BODY = ("parse_error", "too_large", "unsupported_media_type")
 
 NOBODY: Any = [{}]  # a security requirement that nothing has to meet
@@ -56,10 +57,8 @@ def operation(
         codes += WITH_BODY
 
     def describe(method: Method) -> Method:
-        # with a session, whatever changes something needs the CSRF header
-        mine = [*codes, "permission_denied"] if signed_in and method.__name__ != "get" else codes
         responses: dict[int, Any] = dict(answers)
-        for status, names in _by_status(mine).items():
+        for status, names in _by_status(codes).items():
             responses[status] = OpenApiResponse(
                 Error, description=", ".join(f"`{name}`" for name in names)
             )

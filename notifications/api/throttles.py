@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from notifications import users
 from notifications.conf import conf
+from notifications.models import ServiceKey
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,14 @@ class Rate(NamedTuple):
     seconds: int
 
 
-DEFAULTS = {"user": Rate(600, 60), "token": Rate(30, 60), "send": Rate(120, 60)}
+DEFAULTS = {
+    "user": Rate(600, 60),
+    "token": Rate(30, 60),
+    "login": Rate(30, 60),
+    "send": Rate(120, 60),
+    "key": Rate(3000, 60),
+    "anonymous": Rate(30, 3600),
+}
 
 
 def rates(text: str) -> dict[str, Rate]:
@@ -48,8 +57,8 @@ def rates(text: str) -> dict[str, Rate]:
         match = RATE.fullmatch(part)
         if match is None or match[1] not in DEFAULTS or match[3] not in PERIODS:
             raise ImproperlyConfigured(
-                f"HUB['THROTTLES'] is on, off, or e.g. user=600/min,token=30/min,send=120/min;"
-                f" it has {part!r}"
+                f"HUB['THROTTLES'] is on, off, or e.g. user=600/min,token=30/min,send=120/min"
+                f" (kinds are {', '.join(DEFAULTS)}); it has {part!r}"
             )
         found[match[1]] = Rate(int(match[2]), PERIODS[match[3]])
     return found
@@ -66,25 +75,43 @@ class Throttle(BaseThrottle):
         raise NotImplementedError
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        self._wait: float | None = None
-        rate = rates(conf().throttles).get(self.scope)
-        if rate is None:
-            return True
         ident = self.ident(request)
-        if ident is None:
-            return True
-        now = time()
-        window = int(now // rate.seconds)
-        # hashed: whatever a client calls itself is a good key, and no cache shows names
-        name = hashlib.sha256(str(ident).encode()).hexdigest()[:32]
-        key = f"hub:throttle:{self.scope}:{self.kind}:{name}:{window}"
-        if _count(key, rate.seconds) <= rate.requests:
-            return True
-        self._wait = (window + 1) * rate.seconds - now
-        return False
+        self._wait = None if ident is None else take(self.scope, self.kind, ident)
+        return self._wait is None
 
     def wait(self) -> float | None:
         return self._wait
+
+
+def take(scope: str, kind: str, ident: object) -> float | None:
+    """Counts one more of `ident`; answers None, or how many seconds too early it came."""
+    rate = rates(conf().throttles).get(scope)
+    if rate is None:
+        return None
+    now = time()
+    key = _key(scope, kind, ident, rate, now)
+    if _count(key, rate.seconds) <= rate.requests:
+        return None
+    return (int(now // rate.seconds) + 1) * rate.seconds - now
+
+
+def give_back(scope: str, kind: str, ident: object) -> None:
+    """What `take` counted shall not count: it was no try that failed."""
+    rate = rates(conf().throttles).get(scope)
+    if rate is None:
+        return
+    try:
+        cache.decr(_key(scope, kind, ident, rate, time()))
+    except ValueError:
+        pass  # the window is over
+    except Exception as error:
+        logger.warning("throttle cache failed error=%s", type(error).__name__)
+
+
+def _key(scope: str, kind: str, ident: object, rate: Rate, now: float) -> str:
+    # hashed: whatever a client calls itself is a good key, and no cache shows names
+    name = hashlib.sha256(str(ident).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"hub:throttle:{scope}:{kind}:{name}:{int(now // rate.seconds)}"
 
 
 def _count(key: str, seconds: int) -> int:
@@ -98,10 +125,22 @@ def _count(key: str, seconds: int) -> int:
 
 
 class UserThrottle(Throttle):
+    """Any request of one user; service keys, who are none, have a throttle of their own."""
+
     kind = "user"
 
     def ident(self, request: Request) -> Any:
         return request.user.pk
+
+
+class KeyThrottle(Throttle):
+    """Any request by one service key."""
+
+    scope = "key"
+    kind = "key"
+
+    def ident(self, request: Request) -> Any:
+        return request.auth.pk if isinstance(request.auth, ServiceKey) else None
 
 
 class SendThrottle(UserThrottle):
@@ -116,7 +155,11 @@ class AddressThrottle(Throttle):
     kind = "address"
 
     def ident(self, request: Request) -> Any:
-        return request.META.get("REMOTE_ADDR") or "none"
+        return address_of(request)
+
+
+def address_of(request: Request | HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR") or "none")
 
 
 class NameThrottle(Throttle):
@@ -128,4 +171,9 @@ class NameThrottle(Throttle):
     def ident(self, request: Request) -> Any:
         data = request.data
         name = data.get("username") if isinstance(data, dict) else None
-        return users.normal(name).casefold() if isinstance(name, str) else None
+        return name_of(name) if isinstance(name, str) else None
+
+
+def name_of(name: str) -> str:
+    """By which tries of one name are counted, however it is written."""
+    return users.normal(name).casefold()

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.api import HubView, operation
+from notifications.api.authentication import Basic
 from notifications.models import Token
 from routing.live import tickets
 
@@ -26,6 +27,9 @@ class TicketView(HubView):
     def post(self, request: Request) -> Response:
         if isinstance(request.auth, Token):
             ticket = tickets.issue(request.user, token_id=request.auth.pk)
+        elif isinstance(request.auth, Basic):
+            # nothing that could end: a socket would outlive the password
+            raise exceptions.PermissionDenied("A ticket is made from a token or a session.")
         else:
             ticket = tickets.issue(request.user, session_key=request.session.session_key or "")
         return Response(

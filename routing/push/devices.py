@@ -48,8 +48,11 @@ def alias(using: str | None = None) -> str:
 
 
 def lock_inboxes(user_ids: Iterable[Any], using: str) -> None:
-    """In user order, as a fan-out does; a send then sees all of a registration or nothing."""
-    keys = sorted(set(user_ids))
+    """In user order, as a fan-out does; a send then sees all of a registration or nothing.
+
+    None, the owner of devices that are nobody's, has no inbox.
+    """
+    keys = sorted(set(user_ids) - {None})
     inbox.ensure(keys, using=using)
     rows = Inbox.objects.using(using).select_for_update().filter(pk__in=keys).order_by("pk")
     list(rows.values_list("pk"))
@@ -89,7 +92,7 @@ def _remove(device: Device, reason: Reason, at: datetime, using: str) -> None:
 
 def set_pushable(user_ids: Iterable[Any], using: str) -> None:
     """Under the inboxes' locks: whether the push road is to be asked for these users."""
-    wanted = sorted(set(user_ids))
+    wanted = sorted(set(user_ids) - {None})
     have = set(Device.objects.using(using).active().filter(user__in=wanted).values_list("user_id"))
     stored = dict(Inbox.objects.using(using).filter(pk__in=wanted).values_list("pk", "pushable"))
     for user_id in wanted:
@@ -168,11 +171,10 @@ def gone(
 
     Returns False when it registered again since then, and so lives.
     """
-    user_id = (
-        Device.objects.using(using).filter(pk=device_id).values_list("user_id", flat=True).first()
-    )
-    if user_id is None:
+    owner = Device.objects.using(using).filter(pk=device_id).values_list("user_id").first()
+    if owner is None:
         return True
+    [user_id] = owner
     with transaction.atomic(using=using):
         lock_inboxes([user_id], using)
         row = (

@@ -77,7 +77,9 @@ class Device(models.Model):
         GONE = "gone"
         CAPPED = "capped"
 
-    user = models.ForeignKey(USER, models.CASCADE, related_name="+")
+    #: Nobody's where it was registered without signing in (`HUB["OPEN_REGISTRATION"]`): such a
+    #: device gets direct pushes only.
+    user = models.ForeignKey(USER, models.CASCADE, null=True, related_name="+")
     backend = models.CharField(max_length=50)
     application = models.ForeignKey(Application, models.SET_NULL, null=True, related_name="devices")
     environment = models.CharField(max_length=20, blank=True)

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from notifications.errors import InvalidField
+from routing.conf import conf
 from routing.push import applications, pausing
 from routing.push.backends import registry
 from routing.push.backends.base import PushBackend
@@ -74,7 +75,8 @@ def register(
     """Registers a device for `user`: new, known already, or taken over from another user.
 
     Returns the device and whether the user has it only now. `old_token` is the one that the
-    provider has replaced by this. Raises `InvalidField`.
+    provider has replaced by this. For `user` None it becomes nobody's device, unless somebody has
+    it in use: what is not signed in takes nothing from anybody. Raises `InvalidField`.
     """
     database = alias(using)
     wanted = cleaned(
@@ -87,20 +89,27 @@ def register(
         metadata=metadata,
         using=database,
     )
+    user_id = None if user is None else user.pk
     old_hash = _old_hash(backend, old_token, extra or {}) if old_token else ""
     for _ in range(REPEATS):
         # What is read here without a lock says which inboxes to lock, and is looked at again.
         owner = _live(wanted, database).values_list("user_id", flat=True).first()
         with transaction.atomic(using=database):
-            users = {user.pk} | ({owner} if owner is not None else set())
+            users = {user_id, owner, None}
             lock_inboxes(users, database)
             found = _live(wanted, database).select_for_update().first()
             if found is not None and found.user_id not in users:
                 continue
-            answer = _store(user, wanted, found, old_hash, database)
+            answer = _store(user_id, wanted, found, old_hash, database)
             if answer is not None:
                 return answer
     raise RuntimeError("a device was registered too often at once")
+
+
+def open_is_full(*, using: str | None = None) -> bool:
+    """Whether there are as many devices without an owner as `HUB["OPEN_REGISTRATION"]` lets be."""
+    nobodys = Device.objects.using(alias(using)).active().filter(user=None)
+    return nobodys.count() >= conf().open_registration
 
 
 def _live(wanted: Registration, using: str) -> Any:
@@ -200,16 +209,18 @@ def _seen_by(
 
 
 def _store(
-    user: Any, wanted: Registration, found: Device | None, old_hash: str, using: str
+    user_id: Any, wanted: Registration, found: Device | None, old_hash: str, using: str
 ) -> tuple[Device, bool] | None:
     """Under the locks: the device and whether it is new; None when another registration came
     first and it is all to be looked at again."""
     at = timezone.now()
-    if found is not None and found.user_id == user.pk:
-        _forget_old(user, wanted, old_hash, using)
+    if user_id is None and found is not None and found.user_id is not None and found.active:
+        return found, False  # somebody's, and in use
+    if found is not None and found.user_id == user_id:
+        _forget_old(user_id, wanted, old_hash, using)
         return _again(found, wanted, at, using)
     if found is None and old_hash and old_hash != wanted.token_hash:
-        replaced = _own(user, wanted.backend, old_hash, using)
+        replaced = _own(user_id, wanted.backend, old_hash, using)
         if replaced is not None:
             return _again(replaced, wanted, at, using)
     if found is not None:
@@ -217,19 +228,20 @@ def _store(
     # A row of one's own that was handed over meanwhile comes back, with its name and its id.
     earlier = (
         Device.objects.using(using)
-        .filter(user=user.pk, backend=wanted.backend, token_hash=wanted.token_hash, live=False)
+        .filter(user=user_id, backend=wanted.backend, token_hash=wanted.token_hash, live=False)
         .order_by("-pk")
         .first()
     )
-    device = earlier or Device(user_id=user.pk, backend=wanted.backend, created_at=at)
+    device = earlier or Device(user_id=user_id, backend=wanted.backend, created_at=at)
     _fill(device, wanted, at)
     if not _saved(device, using):
         return None
-    _forget_old(user, wanted, old_hash, using)
-    cap(user.pk, device, at, using)
-    set_pushable({user.pk} | ({found.user_id} if found is not None else set()), using)
+    _forget_old(user_id, wanted, old_hash, using)
+    if user_id is not None:
+        cap(user_id, device, at, using)
+    set_pushable({user_id} | ({found.user_id} if found is not None else set()), using)
     tell(device_registered, using=using, device=device)
-    logger.info("registered device=%s user=%s hash=%s", device.pk, user.pk, device.short_hash)
+    logger.info("registered device=%s user=%s hash=%s", device.pk, user_id, device.short_hash)
     return device, True
 
 
@@ -243,15 +255,15 @@ def _saved(device: Device, using: str) -> bool:
     return True
 
 
-def _own(user: Any, backend: str, token_hash: str, using: str) -> Device | None:
-    rows = Device.objects.using(using).live().filter(user=user.pk, backend=backend)
+def _own(user_id: Any, backend: str, token_hash: str, using: str) -> Device | None:
+    rows = Device.objects.using(using).live().filter(user=user_id, backend=backend)
     return rows.select_for_update().filter(token_hash=token_hash).first()
 
 
-def _forget_old(user: Any, wanted: Registration, old_hash: str, using: str) -> None:
+def _forget_old(user_id: Any, wanted: Registration, old_hash: str, using: str) -> None:
     """The provider has replaced this token: a push to it reaches nobody, or the same device."""
     if old_hash and old_hash != wanted.token_hash:
-        old = _own(user, wanted.backend, old_hash, using)
+        old = _own(user_id, wanted.backend, old_hash, using)
         if old is not None:
             end(old, Reason.GONE, timezone.now(), using)
 

@@ -63,7 +63,8 @@ def _step(event_id: int, using: str) -> bool:
 
 
 def _next(walk: Walk, using: str) -> list[Device]:
-    devices = Device.objects.using(using).active().order_by("pk")
+    # a device that is nobody's has no inbox for a broadcast to stand in
+    devices = Device.objects.using(using).active().exclude(user=None).order_by("pk")
     return list(devices.filter(pk__gt=walk.position, pk__lte=walk.last)[:CHUNK])
 
 

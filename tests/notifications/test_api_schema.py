@@ -21,6 +21,8 @@ PROTOCOL = (GOLDEN.parent.parent / "docs" / "protocol.md").read_text(encoding="u
 REST = PROTOCOL[PROTOCOL.index("## 5. REST") : PROTOCOL.index("## 6. WebSocket")]
 #: The two roads have addresses and a code of their own beside this API.
 OF_THE_ROADS = ("ws-ticket/", "devices/", "deliveries/", "preferences/", "push/")
+#: What a service key may do, and by which scope.
+SCOPES = {("POST", "events/"): "events:send", ("GET", "event-types/"): "read"}
 CODES_OF_THE_ROADS = {"cannot_send", "token_elsewhere"}
 
 
@@ -65,10 +67,24 @@ def test_every_operation_says_what_it_can_always_answer() -> None:
         assert {"400", "401", "405", "406", "429", "500", "503"} <= answers, path
         assert ("requestBody" in operation) == ({"413", "415"} <= answers), path
         open_to_all = path == "auth/token/"
-        assert operation["security"] == ([{}] if open_to_all else [{"bearer": []}, {"session": []}])
-        assert ("403" in answers) == (method != "GET" and not open_to_all), path
+        scope = SCOPES.get((method, path))
+        keys = [{"serviceKey": [scope]}] if scope else []
+        signed_in = [{"bearer": []}, *keys, {"session": []}]
+        assert operation["security"] == ([{}] if open_to_all else signed_in), path
+        assert ("403" in answers) == (not open_to_all), path
         for status in ("401", "405", "429", "503"):
             assert operation["responses"][status]["headers"], (path, status)
+
+
+def test_basic_is_described_where_it_is_on(settings: Any) -> None:
+    from drf_spectacular.generators import SchemaGenerator
+
+    settings.HUB = {**settings.HUB, "BASIC_AUTHENTICATION": True}
+    generator: Any = SchemaGenerator(urlconf=ADDRESSES)
+    schema: Any = generator.get_schema(public=True)
+    assert schema["components"]["securitySchemes"]["basic"]["scheme"] == "basic"
+    operation = schema["paths"]["/api/notifications/"]["get"]
+    assert operation["security"] == [{"basic": []}, {"bearer": []}, {"session": []}]
 
 
 def test_every_parameter_of_the_protocol_is_described() -> None:

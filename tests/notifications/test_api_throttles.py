@@ -13,6 +13,14 @@ from tests.notifications.conftest import Api, error_of
 
 pytestmark = pytest.mark.django_db
 
+DEFAULTS = {
+    "user": (600, 60),
+    "token": (30, 60),
+    "login": (30, 60),
+    "send": (120, 60),
+    "key": (3000, 60),
+    "anonymous": (30, 3600),
+}
 WRONG = {"username": "alice", "password": "wrong"}
 
 
@@ -114,18 +122,15 @@ def test_off_switches_all_of_them_off(alices: Api, anybody: Api, rate: Any) -> N
 
 def test_on_means_the_defaults(anybody: Api, rate: Any) -> None:
     rate("on")
-    assert throttles.rates("on") == {"user": (600, 60), "token": (30, 60), "send": (120, 60)}
+    assert throttles.rates("on") == DEFAULTS
     for _ in range(throttles.DEFAULTS["token"].requests):
         error_of(anybody.post("auth/token/", WRONG), 401)
     error_of(anybody.post("auth/token/", WRONG), 429)
 
 
 def test_what_is_not_named_keeps_its_default() -> None:
-    assert throttles.rates("send=5/h, token = 1/s") == {
-        "user": (600, 60),
-        "token": (1, 1),
-        "send": (5, 3600),
-    }
+    wanted = {**DEFAULTS, "token": (1, 1), "send": (5, 3600)}
+    assert throttles.rates("send=5/h, token = 1/s") == wanted
 
 
 @pytest.mark.parametrize(

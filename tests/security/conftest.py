@@ -1,5 +1,6 @@
 """An owner whose things others try to reach, and what is stored of them, to see that it stays."""
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,6 +98,12 @@ def user_fields(model: Any) -> list[Any]:
 def bearer() -> Callable[[Any], dict[str, str]]:
     """Headers of an app with a new token of this user."""
     return lambda user: {"Authorization": f"Bearer {tokens.make(user)}"}
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    """Headers of a program that signs in by Basic."""
+    text = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {text}"}
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from notifications import tokens
-from notifications.models import Token
-from tests.security.conftest import MARKER, send_now
+from notifications import service_keys, tokens
+from notifications.models import ServiceKey, Token
+from tests.conftest import PASSWORD
+from tests.security.conftest import MARKER, basic, send_now
 from tests.security.operations import (
     BODIES,
     NEEDS_PERMISSION,
@@ -161,6 +162,23 @@ def session_under_a_revoked_token(user: Any) -> tuple[Client, Headers]:
     return client, token_revoked(user)[1]
 
 
+def key_revoked(user: Any) -> tuple[Client, Headers]:
+    key, text = service_keys.make("shop", scopes=["read"], expires_at=None)
+    service_keys.revoke(key.pk)
+    return Client(), {"Authorization": f"Bearer {text}"}
+
+
+def key_expired(user: Any) -> tuple[Client, Headers]:
+    text = service_keys.make("shop", scopes=["read"], expires_at=None)[1]
+    ServiceKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    return Client(), {"Authorization": f"Bearer {text}"}
+
+
+def basic_as_the_hub_comes(user: Any) -> tuple[Client, Headers]:
+    """With the right password."""
+    return Client(), basic(user.get_username(), PASSWORD)
+
+
 STRANGERS = [
     nobody,
     logged_out,
@@ -170,6 +188,9 @@ STRANGERS = [
     token_revoked,
     token_of_deactivated,
     session_under_a_revoked_token,
+    key_revoked,
+    key_expired,
+    basic_as_the_hub_comes,
 ]
 
 

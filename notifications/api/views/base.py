@@ -15,10 +15,16 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from notifications.api.authentication import BearerAuthentication, SessionAuthentication
+from notifications.api.authentication import (
+    BasicAuthentication,
+    BearerAuthentication,
+    SessionAuthentication,
+)
 from notifications.api.body import JsonRequest, check_address, check_length
 from notifications.api.errors import CHALLENGE, exception_handler
-from notifications.api.throttles import UserThrottle
+from notifications.api.throttles import KeyThrottle, UserThrottle
+from notifications.conf import conf
+from notifications.models import ServiceKey
 from notifications.representation import encode
 
 
@@ -76,9 +82,28 @@ class HubView(ApiView):
     authentication_classes: Any = [BearerAuthentication, SessionAuthentication]
     permission_classes: Any = [permissions.IsAuthenticated]
     throttle_classes: Any = [UserThrottle]
+    #: The scope that a service key needs for a method; methods that are not named it may not use.
+    scopes: Mapping[str, str] = {}
     parser_classes: Any = [JSONParser]  # for the schema: a body is read by JsonRequest
     renderer_classes: Any = [CompactRenderer]
     schema: Any = AutoSchema()
+
+    def get_authenticators(self) -> list[Any]:
+        found = super().get_authenticators()
+        if found and conf().basic_authentication:
+            return [BasicAuthentication(), *found]
+        return found
+
+    def check_permissions(self, request: Request) -> None:
+        """Here and not in a permission class: no view can forget it."""
+        if isinstance(request.auth, ServiceKey):
+            method = "GET" if request.method == "HEAD" else str(request.method)
+            if self.scopes.get(method) not in request.auth.scopes:
+                raise exceptions.PermissionDenied("The key has no scope for this.")
+        super().check_permissions(request)
+
+    def get_throttles(self) -> list[Any]:
+        return [KeyThrottle(), *super().get_throttles()]
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         return JsonRequest(

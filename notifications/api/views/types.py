@@ -14,6 +14,7 @@ from notifications.api.serializers import NO_OBJECT
 from notifications.api.views.base import HubView
 from notifications.errors import InvalidField
 from notifications.representation import event_type_json
+from notifications.service_keys import READ
 
 TAG = "event types"
 FILTER_BODY = {
@@ -60,6 +61,8 @@ FILTER_BODY = {
 
 
 class EventTypesView(HubView):
+    scopes = {"GET": READ}
+
     @operation(
         "event_type_list",
         tag=TAG,

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from notifications.api.answers import UserId
 from notifications.representation import moment
 from routing.push.models import Delivery, Device, Preference
 
@@ -25,6 +26,9 @@ class DeviceAnswer(Answer):
     time_zone = serializers.CharField()
     created_at = serializers.DateTimeField()
     last_used_at = serializers.DateTimeField(allow_null=True)
+    user = UserId(
+        required=False, allow_null=True, help_text="In server calls only; null: nobody's device."
+    )
 
 
 class DevicePage(Answer):
@@ -96,13 +100,21 @@ def device_json(row: Device) -> dict[str, Any]:
     }
 
 
+def server_device_json(row: Device) -> dict[str, Any]:
+    """For callers who see devices of others: whose it is, too."""
+    return {**device_json(row), "user": _user_id(row.user_id)}
+
+
+def _user_id(key: Any) -> Any:
+    return key if key is None or isinstance(key, int) else str(key)
+
+
 def delivery_json(row: Delivery) -> dict[str, Any]:
     """A delivery whose `application` is loaded."""
-    user_id = row.user_id
     return {
         "id": row.pk,
         "event": row.event_id,
-        "user": user_id if user_id is None or isinstance(user_id, int) else str(user_id),
+        "user": _user_id(row.user_id),
         "device": row.device_id,
         "recipient": row.recipient,
         "backend": row.backend,

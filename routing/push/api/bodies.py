@@ -84,6 +84,19 @@ class DeviceBody(Body):
     time_zone = metadata(max_length=64)
 
 
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
+class OneUser(AnyValue):
+    """The id or the name of a user, as in `users` of an event."""
+
+
+class ServerDeviceBody(DeviceBody):
+    """Of a caller who may register devices of others."""
+
+    user = OneUser(
+        required=False, help_text="Whose device it is. In server calls only; a service key must."
+    )
+
+
 class DevicePatch(Body):
     active = Boolean(required=False)
     name = metadata(max_length=100)

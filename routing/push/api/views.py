@@ -11,19 +11,24 @@ from notifications.api.schema import LIMIT, OFFSET, query
 from notifications.api.serializers import read
 from notifications.api.throttles import UserThrottle
 from notifications.errors import InvalidField
+from notifications.service_keys import READ, REGISTER
 from routing.push import applications, browser, devices, quiet_hours
-from routing.push.api import answers
+from routing.push.api import access, answers
+from routing.push.api.access import AnonymousThrottle, OpenView
 from routing.push.api.bodies import (
     DeviceBody,
     DevicePatch,
     PreferencesBody,
+    ServerDeviceBody,
     patch_of,
     registration_of,
 )
 from routing.push.models import Delivery, Device
-from routing.push.registration import register
+from routing.push.registration import open_is_full, register
 
 TAG = "push"
+#: Seconds after which somebody may ask again where there is no room for devices of nobody.
+FULL = 3600
 STATES = tuple(Delivery.State.values)
 
 
@@ -37,35 +42,68 @@ class RegistrationThrottle(UserThrottle):
         return request.method != "POST" or super().allow_request(request, view)
 
 
-class DevicesView(HubView):
-    throttle_classes = [UserThrottle, RegistrationThrottle]
+class DevicesView(OpenView):
+    scopes = {"GET": READ, "POST": REGISTER}
+    open_methods = ("POST",)
+    throttle_classes = [UserThrottle, RegistrationThrottle, AnonymousThrottle]
 
     @operation(
         "device_list",
         tag=TAG,
-        summary="One's own devices, newest first",
+        summary="One's own devices, newest first; in a server call those of others",
         answers={200: answers.DevicePage},
-        parameters=[LIMIT, OFFSET],
+        errors=["unknown_user"],
+        parameters=[
+            LIMIT,
+            OFFSET,
+            query("user", str, "Server call: the name of a user, or everyone."),
+            query("user_id", str, "Server call: the id of a user."),
+        ],
     )
     def get(self, request: Request) -> Response:
-        rows = Device.objects.filter(user=request.user.pk).select_related("application")
-        return Response(_page(request, rows, answers.device_json))
+        rows = Device.objects.select_related("application")
+        if access.asks_for_others(request):
+            access.check_server_call(request, "hub_routing.view_device")
+            whose = access.devices_of(request)
+            return Response(_page(request, rows.filter(whose), answers.server_device_json))
+        return Response(_page(request, rows.filter(user=request.user.pk), answers.device_json))
 
     @operation(
         "device_create",
         tag=TAG,
         summary="Register a device, or a browser's PushSubscription as it is",
-        body=DeviceBody,
-        answers={201: answers.DeviceAnswer, 200: answers.DeviceAnswer},
+        body=ServerDeviceBody,
+        answers={201: answers.DeviceAnswer, 200: answers.DeviceAnswer, 204: None},
+        errors=["unknown_user"],
     )
     def post(self, request: Request) -> Response:
-        device, fresh = register(request.user, **registration_of(read(DeviceBody, request.data)))
-        if request.auth is None:
+        if not request.user.is_authenticated:
+            return _register_nobodys(request)
+        serves = access.is_server_call(request, "hub_routing.add_device")
+        given = read(ServerDeviceBody if serves else DeviceBody, request.data)
+        user = access.user_of(request, given) if serves else request.user
+        device, fresh = register(user, **registration_of(given))
+        if request.auth is None and user == request.user:
             browser.remember(request, device)
-        return Response(answers.device_json(device), status=201 if fresh else 200)
+        shape = answers.server_device_json if serves else answers.device_json
+        return Response(shape(device), status=201 if fresh else 200)
+
+
+def _register_nobodys(request: Request) -> Response:
+    """Tells nothing: neither whether the token was known nor what became of it."""
+    given = registration_of(read(DeviceBody, request.data))
+    for key in ("active", "old_token"):
+        if given.get(key, True) is not True:
+            raise InvalidField.of(key, "is for whoever has signed in")
+    if open_is_full():
+        raise exceptions.Throttled(wait=FULL)
+    register(None, **given)
+    return Response(status=204)
 
 
 class DeviceView(HubView):
+    scopes = {"GET": READ, "PATCH": REGISTER, "DELETE": REGISTER}
+
     @operation(
         "device_retrieve",
         tag=TAG,
@@ -74,7 +112,7 @@ class DeviceView(HubView):
         errors=["not_found"],
     )
     def get(self, request: Request, device_id: int) -> Response:
-        return Response(answers.device_json(own(request, device_id)))
+        return Response(answers.device_json(_reached(request, device_id, "view_device")))
 
     @operation(
         "device_update",
@@ -86,7 +124,7 @@ class DeviceView(HubView):
     )
     def patch(self, request: Request, device_id: int) -> Response:
         given = patch_of(read(DevicePatch, request.data))
-        device = own(request, device_id)
+        device = _reached(request, device_id, "change_device")
         try:
             changed = devices.change(device, **given)
         except devices.TokenElsewhere as error:
@@ -101,20 +139,34 @@ class DeviceView(HubView):
         errors=["not_found"],
     )
     def delete(self, request: Request, device_id: int) -> Response:
-        devices.remove(own(request, device_id))
+        devices.remove(_reached(request, device_id, "delete_device"))
         return Response(status=204)
 
 
 def own(request: Request, device_id: int) -> Device:
     """Raises `NotFound`, also for another user's."""
-    rows = Device.objects.select_related("application").filter(user=request.user.pk)
-    found = rows.filter(pk=device_id).first() if device_id <= pagination.BIGGEST else None
+    return _one(Device.objects.filter(user=request.user.pk), device_id)
+
+
+def _one(rows: Any, device_id: int) -> Device:
+    found: Device | None = None
+    if device_id <= pagination.BIGGEST:
+        found = rows.select_related("application").filter(pk=device_id).first()
     if found is None:
         raise exceptions.NotFound("There is no such device.")
     return found
 
 
-class VapidKeyView(HubView):
+def _reached(request: Request, device_id: int, permission: str) -> Device:
+    """One's own device, or in a server call anybody's. Raises `NotFound`."""
+    if access.is_server_call(request, f"hub_routing.{permission}"):
+        return _one(Device.objects.all(), device_id)
+    return own(request, device_id)
+
+
+class VapidKeyView(OpenView):
+    open_methods = ("GET",)
+
     @operation(
         "vapid_public_key",
         tag=TAG,
@@ -130,10 +182,12 @@ class VapidKeyView(HubView):
 
 
 class DeliveriesView(HubView):
+    scopes = {"GET": READ}
+
     @operation(
         "delivery_list",
         tag=TAG,
-        summary="One's own deliveries, newest first; all of them for staff",
+        summary="One's own deliveries, newest first; all of them for staff and keys",
         answers={200: answers.DeliveryPage},
         parameters=[
             LIMIT,
@@ -145,7 +199,7 @@ class DeliveriesView(HubView):
     )
     def get(self, request: Request) -> Response:
         rows = Delivery.objects.select_related("application")
-        if not getattr(request.user, "is_staff", False):
+        if not (access.is_service(request) or getattr(request.user, "is_staff", False)):
             rows = rows.filter(user=request.user.pk)
         for name in ("event", "device"):
             wanted = pagination.query_integer(request, name, least=1)
