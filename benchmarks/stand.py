@@ -53,15 +53,15 @@ def start_django(found: dict[str, str], **more: str) -> None:
     for name in list(os.environ):
         if name.startswith("HUB_") or name in ("DEBUG", "ALLOWED_HOSTS", "ALLOWED_ORIGINS"):
             del os.environ[name]
-    os.environ.update(
-        DJANGO_SETTINGS_MODULE="hub.settings",
-        SECRET_KEY="only-for-benchmarks-" + "x" * 40,
-        HUB_THROTTLES="off",
-        HUB_LOG_LEVEL="WARNING",
-        DATABASE_URL=found["DATABASE_URL"],
-        HUB_DATA=found["HUB_DATA"],
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "hub.settings",
+        "SECRET_KEY": "only-for-benchmarks-" + "x" * 40,
+        "HUB_THROTTLES": "off",
+        "HUB_LOG_LEVEL": "WARNING",
+        "DATABASE_URL": found["DATABASE_URL"],
+        "HUB_DATA": found["HUB_DATA"],
         **more,
-    )
+    }
     if "REDIS_URL" in found:
         os.environ["REDIS_URL"] = found["REDIS_URL"]
     import django
