@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from routing.conf import conf
 from routing.push.models import Delivery, DeliveryQuerySet, Pause
+from routing.push.signals import delivery_finished, tell
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,17 @@ def finish(changes: Sequence[Change], *, using: str) -> int:
     if held < len(changes):
         # Another worker has them now, or a person cancelled them: what they say counts.
         logger.warning("finish lost=%s of=%s", len(changes) - held, len(changes))
+    if delivery_finished.has_listeners():
+        _tell_finished(changes, using)
     return held
+
+
+def _tell_finished(changes: Sequence[Change], using: str) -> None:
+    """Reads what was written: rows that were held no longer say something else."""
+    ended = {row.id: row.finished_at for row in changes if row.finished_at is not None}
+    for row in Delivery.objects.using(using).filter(pk__in=list(ended)):
+        if row.finished_at == ended[row.pk]:
+            tell(delivery_finished, using=using, delivery=row)
 
 
 def _parameters(row: Change, moment: Callable[[datetime | None], Any]) -> tuple[Any, ...]:
