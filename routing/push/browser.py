@@ -16,8 +16,9 @@ from importlib import resources
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import get_token
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
@@ -44,14 +45,21 @@ def _script() -> str:
 def service_worker(
     request: HttpRequest, *, title: str = "", icon: str = "", badge: str = "", home: str = ""
 ) -> HttpResponseBase:
-    """The script with what it must know of this project.
+    """The script with what it must know of this project; with `?csrf` the caller's CSRF token.
+
+    Workers see no document, and not every browser lets them read cookies. Pages of other origins
+    cannot read the answer, as with every form that holds the token.
 
     `title` is shown where a push brings none, `icon` and `badge` (Android's status bar) are URLs of
     pictures, `home` is what a click opens that names nothing; left out: the root.
     """
+    if "csrf" in request.GET:
+        found = JsonResponse({"token": get_token(request)})
+        found.headers["Cache-Control"] = "no-store"
+        found.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        return found
     known = {
         "api": reverse("hub-summary").removesuffix("notifications/summary/"),
-        # Where no script can read it, pages do what needs it.
         "csrfCookie": settings.CSRF_COOKIE_NAME,
         "title": title,
         "icon": icon,

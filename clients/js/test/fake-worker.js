@@ -42,6 +42,8 @@ export class FakeWorker {
   badge = null;
   cookies = { csrftoken: 'secret' };
   requests = [];
+  /** What serves the script answers about the CSRF token; by default it knows nothing of it. */
+  csrf = 'self.HUB_PUSH = {};';
   database = new Map();
   status = 200;
   made = 0;
@@ -88,6 +90,7 @@ export class FakeWorker {
       },
     };
     const fetch = async (url, options) => {
+      if (url === '/service-worker.js?csrf') return new Response(this.csrf);
       this.requests.push({ url: String(url), ...options, body: JSON.parse(options.body) });
       if (this.status === 0) throw new TypeError('no network');
       return new Response('{"id": 7}', { status: this.status });

@@ -173,7 +173,16 @@ test('nothing but web addresses is opened', async () => {
   assert.equal(worker.opened.at(-1), 'https://elsewhere.test/x');
 });
 
-test('where the cookie cannot be read a page marks it', async () => {
+test('where the cookie cannot be read the token comes from where the script does', async () => {
+  const worker = new FakeWorker();
+  worker.cookies = {};
+  worker.csrf = '{"token": "masked"}';
+  await worker.push(SAID);
+  await worker.click(worker.shown[0]);
+  assert.equal(worker.requests[0].headers['X-CSRFToken'], 'masked');
+});
+
+test('where there is no token a page marks it', async () => {
   const worker = new FakeWorker();
   worker.cookies = {};
   const page = new FakePage('https://site.test/', { answers: true });

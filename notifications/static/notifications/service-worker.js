@@ -260,15 +260,13 @@
    */
   async function ask(method, path, body) {
     try {
-      const { cookieStore } = /** @type {any} */ (worker);
-      const token = (await cookieStore?.get(CONFIG.csrfCookie))?.value;
-      if (!token) return null;
+      const token = await csrfToken();
       const answer = await fetch(new URL(CONFIG.api, worker.location.origin) + path, {
         method,
         headers: {
           Accept: 'application/json',
           'Content-Type': 'application/json',
-          'X-CSRFToken': decodeURIComponent(token),
+          'X-CSRFToken': token,
         },
         body: JSON.stringify(body),
         credentials: 'same-origin',
@@ -277,6 +275,18 @@
     } catch {
       return null;
     }
+  }
+
+  /**
+   * From the cookie where the browser lets a worker read it, else from whoever serves this script.
+   * @returns {Promise<string>}
+   */
+  async function csrfToken() {
+    const { cookieStore } = /** @type {any} */ (worker);
+    const cookie = await cookieStore?.get(CONFIG.csrfCookie).catch(() => null);
+    if (cookie?.value) return decodeURIComponent(cookie.value);
+    const answer = await fetch(`${worker.location.pathname}?csrf`, { credentials: 'same-origin' });
+    return (await answer.json()).token;
   }
 
   /**

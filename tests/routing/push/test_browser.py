@@ -57,6 +57,24 @@ def test_nothing_of_whoever_is_signed_in_is_in_it(client: Client, alice: Any) ->
     assert not answer.cookies
 
 
+def test_the_worker_can_have_a_csrf_token_that_works(alice: Any) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice)
+    answer = strict.get(URL, {"csrf": ""})
+    assert answer["Cache-Control"] == "no-store"
+    assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "Access-Control-Allow-Origin" not in answer
+
+    def mark(**headers: str) -> int:
+        body = {"state": "read", "ids": [1]}
+        url = "/api/notifications/mark/"
+        done = strict.post(url, body, content_type="application/json", headers=headers)
+        return int(done.status_code)
+
+    assert mark() == 403
+    assert mark(**{"X-CSRFToken": answer.json()["token"]}) == 200
+
+
 def test_it_is_read_only(client: Client) -> None:
     assert client.post(URL).status_code == 405
 
