@@ -39,10 +39,11 @@ def ago(**span: float) -> datetime:
 class OldTables:
     """Tables of other systems, and rows in them."""
 
-    def __init__(self, user: str = "user") -> None:
+    def __init__(self, user: str = "user", connection: Any = connection) -> None:
         """`user` is the type of users' keys: "user" (an integer) or "uuid"."""
         self.made: list[str] = []
-        self.types = dict(TYPES[connection.vendor])
+        self.connection = connection
+        self.types = dict(TYPES[self.connection.vendor])
         self.types["user"] = self.types[user]
 
     def make(self, name: str) -> None:
@@ -50,7 +51,7 @@ class OldTables:
         text = (SQL / f"{name}.sql").read_text()
         for kind, written in self.types.items():
             text = text.replace(f"{{{kind}}}", written)
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             for statement in filter(str.strip, text.split(";")):
                 cursor.execute(statement)
         self.made += re.findall(r"CREATE TABLE (\w+)", text)
@@ -59,7 +60,7 @@ class OldTables:
         """Inserts a row; its id."""
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join(["%s"] * len(values))
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608
                 [self._stored(value) for value in values.values()],
@@ -70,7 +71,7 @@ class OldTables:
     def add_many(self, table: str, rows: list[dict[str, Any]]) -> None:
         names = ", ".join(f'"{name}"' for name in rows[0])
         marks = ", ".join(["%s"] * len(rows[0]))
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608
                 [[self._stored(value) for value in row.values()] for row in rows],
@@ -78,11 +79,11 @@ class OldTables:
 
     def _stored(self, value: Any) -> Any:
         if isinstance(value, datetime):
-            return connection.ops.adapt_datetimefield_value(value)
+            return self.connection.ops.adapt_datetimefield_value(value)
         return json.dumps(value) if isinstance(value, dict | list) else value
 
     def drop(self) -> None:
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             for table in self.made:
                 cursor.execute(f"DROP TABLE IF EXISTS {table}")
 

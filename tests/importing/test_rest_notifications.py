@@ -6,6 +6,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from notifications import inbox, send_notification
+from notifications.importing import tables
 from notifications.models import Event, EventType, Filter, Imported, Inbox, Notification
 from tests.importing.tables import OldTables, ago, stored
 
@@ -127,3 +128,15 @@ def test_another_system_with_tables_of_that_name_is_told_apart(old, import_from)
     with pytest.raises(CommandError, match="'notifications_notification' is not"):
         import_from("rest-notifications", "--table", "notifications_eventtype=hub_eventtype",
                     "--table", "notifications_event=hub_event")  # fmt: skip
+
+
+def test_pages_are_cut_anywhere(forum, import_from, alice, monkeypatch):
+    """Rows of one time, and of no whole second, stand on both sides of a page's end."""
+    monkeypatch.setattr(tables, "PAGE", 2)
+    for number in range(9):
+        key = forum.add("notifications_event", timestamp=ago(hours=5), title=f"{number}", type_id=1)
+        forum.add(NOTIFICATION, event_id=key, user_id=alice.pk, readed=None)
+    import_from("rest-notifications")
+    titles = list(Event.objects.order_by("id").values_list("title", flat=True))
+    assert titles == ["Early", "Late", *map(str, range(9))]
+    assert inbox.summary(alice.pk).total == 11
