@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from notifications.audiences import EVERYONE
     from notifications.sending import asend_notification, send_notification
+    from notifications.templating.sending import send_template
 
-__all__ = ["EVERYONE", "asend_notification", "send_notification"]
+__all__ = ["EVERYONE", "asend_notification", "send_notification", "send_template"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> Any:
         from notifications.audiences import EVERYONE
 
         return EVERYONE
+    if name == "send_template":
+        from notifications.templating.sending import send_template
+
+        return send_template
     if name in __all__:
         from notifications import sending
 

@@ -10,6 +10,8 @@ from django.db import connections, router
 
 from notifications import conf, event_types
 from notifications.models import Event
+from notifications.templating import languages
+from notifications.templating.models import template_model
 
 SUPPORTED = {"postgresql", "sqlite"}
 
@@ -28,6 +30,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         for problem in view.problems(given)
     ]
     found += _check_throttles(given)
+    found += _check_templates()
     try:
         event_types.declared_types()
     except (ImproperlyConfigured, TypeError, AttributeError) as error:
@@ -46,6 +49,15 @@ def _check_throttles(given: Mapping[str, Any]) -> list[CheckMessage]:
     except ImproperlyConfigured as error:
         return [Error(str(error), id="hub.E006")]
     return []
+
+
+def _check_templates() -> list[CheckMessage]:
+    try:
+        model, language = template_model(), conf.conf().user_language
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="hub.E009")]
+    problem = languages.problem(language)
+    return [Error(problem, id="hub.E009", obj=model)] if problem else []
 
 
 @register

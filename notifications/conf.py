@@ -62,6 +62,11 @@ class NotificationSettings(HubSettings):
     staff_calls: bool = False
     #: Bearer tokens of one user; the oldest goes when one more is made.
     tokens_per_user: int = 50
+    #: The model of templates: `app.Model`, a child of `AbstractTemplate`.
+    template_model: str = "hub_notifications.Template"
+    #: Where users' languages stand: a field of the user model, also through links
+    #: (`profile__language`), or the dotted path of a function (docs/templates.md).
+    user_language: str = ""
 
 
 def load(view: type[View]) -> View:

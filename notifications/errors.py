@@ -3,6 +3,8 @@
 HubError
 ├── UnknownEventType       unknown_event_type
 ├── UnknownTemplate        unknown_template
+├── TemplateRefused        template_refused
+├── TemplateFailed         template_failed
 ├── NoAudience             no_audience
 ├── InvalidAudience        invalid_audience
 ├── UnknownUser            unknown_user
@@ -37,6 +39,20 @@ class UnknownEventType(HubError):
 
 class UnknownTemplate(HubError):
     code = "unknown_template"
+    field = "template"
+
+
+class TemplateRefused(HubError):
+    """It may not be sent: it is inactive, its `can_send` says no, or it was sent already."""
+
+    code = "template_refused"
+    field = "template"
+
+
+class TemplateFailed(HubError):
+    """It cannot be rendered with this context, or what comes out may not be stored."""
+
+    code = "template_failed"
     field = "template"
 
 

@@ -15,6 +15,7 @@ from notifications.audiences import CHUNK, EVERYONE
 from notifications.models import Audience, Event
 from notifications.signals import Arrived, Recipient, notified
 from notifications.sql import Sql, fault, is_passing, is_repeatable
+from notifications.templating.wording import own_words
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,8 @@ def store(event: Event, keys: Sequence[Any], *, using: str) -> list[Recipient]:
     if event.expires_at is not None and event.expires_at <= timezone.now():
         left_out.expired(event, keys, using=using)
         return []
-    recipients = inbox.arrive(event, keys, using=using)
+    words = own_words(event, keys, using=using)
+    recipients = inbox.arrive(event, keys, using=using, words=words)
     left_out.judge(event, keys, recipients, using=using)
     tell(event, recipients, using=using)
     return recipients

@@ -14,10 +14,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from notifications import related
 from notifications.counts.models import Count as Count
 from notifications.counts.models import Process as Process
 from notifications.records import Announcement as Announcement
 from notifications.records import LeftOut as LeftOut
+from notifications.signals import Words
+from notifications.templating.models import AbstractTemplate as AbstractTemplate
+from notifications.templating.models import Template as Template
 
 USER = settings.AUTH_USER_MODEL
 
@@ -83,8 +87,17 @@ class Event(models.Model):
     #: What the caller wants of the push road; null leaves it to the event type.
     push = models.JSONField(null=True)
 
+    #: The slug of the template that it was rendered from, and what its gaps were filled with.
+    template = models.CharField(max_length=100, blank=True)
+    context = models.JSONField(null=True)
+
     #: Set on what `send_notification()` answers to a repeated idempotency key; not stored.
     repeated = False
+    #: What the template's variants say, by language, until the sending process has fanned out;
+    #: None where that is not known here; not stored.
+    variants: "dict[str, Words] | None" = None
+
+    objects = related.EventQuerySet.as_manager()
 
     class Meta:
         db_table = "hub_event"
@@ -100,10 +113,26 @@ class Event(models.Model):
             ),
             # retention: the last event before a time
             models.Index(fields=["timestamp"], name="hub_event_timestamp"),
+            # looking events up by what a team groups them by
+            models.Index(fields=["tag"], name="hub_event_tag", condition=~Q(tag="")),
+            models.Index(fields=["template"], name="hub_event_template", condition=~Q(template="")),
         ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.title or self.message[:40]}"
+
+    def link(self, *objects: Any) -> None:
+        """Links it to saved objects; to what it is linked already it stays so."""
+        using = str(self._state.db)
+        related.store(self, related.links_of(objects, using=using), using=using)
+
+    def replace_links(self, *objects: Any, model: Any = None) -> None:
+        """Links it to exactly these objects; with `model` only links to that model change."""
+        related.replace(self, objects, model=model)
+
+    def linked(self, model: Any) -> "models.QuerySet[Any]":
+        """The objects of a model that it is linked to."""
+        return related.objects_of(self, model)
 
 
 class RelatedObject(models.Model):
@@ -112,6 +141,9 @@ class RelatedObject(models.Model):
     event = models.ForeignKey(Event, models.CASCADE, related_name="related_objects")
     content_type = models.ForeignKey("contenttypes.ContentType", models.CASCADE, related_name="+")
     object_id = models.CharField(max_length=255)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = related.RelatedObjectQuerySet.as_manager()
 
     class Meta:
         db_table = "hub_relatedobject"

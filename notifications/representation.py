@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 
 from notifications.audiences import key_field, stored_key
 from notifications.models import Event, EventType
+from notifications.signals import Words
 
 
 def encode(value: Any) -> bytes:
@@ -60,16 +61,17 @@ def event_type_json(row: EventType) -> dict[str, Any]:
     }
 
 
-def event_json(event: Event) -> dict[str, Any]:
-    """An event whose `type` and `author` are loaded, as every recipient sees it."""
+def event_json(event: Event, words: Words | None = None) -> dict[str, Any]:
+    """An event whose `type` and `author` are loaded, as recipients with these words see it."""
     author = event.author if event.author_id is not None else None
+    own = words or Words()
     return {
         "id": event.pk,
         "type": event_type_json(event.type),
         "author": author and {"id": stored_key(author.pk), "name": shown_name(author)},
-        "title": event.title,
-        "message": event.message,
-        "url": event.url,
+        "title": event.title if own.title is None else own.title,
+        "message": event.message if own.message is None else own.message,
+        "url": event.url if own.url is None else own.url,
         "data": event.data,
         "tag": event.tag,
         "priority": event.priority,

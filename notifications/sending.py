@@ -11,23 +11,23 @@ from itertools import islice
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
 from django.db.models import Func, Value
 from django.utils import timezone
 
-from notifications import fanout, inbox, left_out, measures
+from notifications import fanout, inbox, left_out, measures, related
 from notifications.audiences import Addressed, address, stored_key, user_key
 from notifications.errors import (
     IdempotencyConflict,
     InvalidAudience,
     InvalidField,
-    UnknownTemplate,
+    TemplateRefused,
 )
 from notifications.event_types import declaration_of, find
-from notifications.models import Audience, Event, EventType, IdempotencyKey, RelatedObject
+from notifications.models import Audience, Event, EventType, IdempotencyKey
 from notifications.signals import only_push_listens
 from notifications.sql import Sql, fault
+from notifications.templating import guard, wording
 from notifications.words import (
     MAX_KEY,
     MAX_MESSAGE,
@@ -42,7 +42,6 @@ from notifications.words import (
 
 logger = logging.getLogger(__name__)
 
-MAX_OBJECT_KEY = 255  # characters in a related object's key, as text
 CHUNKS_AT_ONCE = 10  # of a large audience, stored by one statement
 
 
@@ -57,6 +56,8 @@ class Draft:
     key: str
     digest: str
     using: str
+    #: Whether it is stored once only of its template for these links.
+    once: bool = False
 
 
 @measures.sends
@@ -75,7 +76,7 @@ def send_notification(
     idempotency_key: str | None = None,
     expires_at: datetime | None = None,
     push: Mapping[str, Any] | bool | None = None,
-    template: str | None = None,
+    template: "str | wording.Wording | None" = None,
     context: Mapping[str, Any] | None = None,
     scope: str = "",
 ) -> Event:
@@ -84,6 +85,10 @@ def send_notification(
     `users` is a user, an id, an iterable of either, a queryset, or `EVERYONE`; ids that no active
     user has are left out, an empty iterable stores the event and tells nobody. `data` is any JSON
     up to 16 KiB, checked against the type's schema. `expires_at` is a time with a zone.
+
+    `template` is a template's slug, `context` the JSON that fills its gaps; a context alone means
+    the template that is named as the type is. What the template says goes before `title`,
+    `message` and `url`, and is stored for each user in their language (docs/templates.md).
 
     Outside a transaction the event is committed when the call returns; inside `atomic()` exactly
     when the caller's transaction is. With an `idempotency_key` (unique within `scope`) a repeated
@@ -106,21 +111,25 @@ def send_notification(
         push=push,
         author=author,
     )
-    if template is not None:
-        raise UnknownTemplate(f"there is no template {template!r}")
-    if context is not None:
-        raise InvalidField.of("context", "goes with a template")
+    # read once: it may be an iterator
+    objects = list(related_objects) if isinstance(related_objects, Iterable) else related_objects
+    links = related.links_of(objects, using=using)
     audience = address(users, using=using)
     key = clean_text("idempotency_key", idempotency_key or "", limit=MAX_KEY)
-    links = _links(related_objects)
+    given = [event.title, event.message, event.url]
+    once = False
+    if template is not None or context is not None:
+        said = wording.apply(event, template, context, users=users, related_objects=objects)
+        once = bool(links) and not said.base.allow_duplicates
     draft = Draft(
         event=event,
         audience=audience,
         links=links,
         scope=scope,
         key=key,
-        digest=_digest(event, audience, links) if key else "",
+        digest=_digest(event, given, audience, links) if key else "",
         using=using,
+        once=once,
     )
     connection = connections[using]
     if audience.small and connection.get_autocommit() and not connection.in_atomic_block:
@@ -195,30 +204,16 @@ def _author(author: Any, using: str) -> Any:
     return author
 
 
-def _links(related_objects: Iterable[models.Model]) -> list[tuple[int, str]]:
-    """The objects as (content type, key); raises `InvalidField` for what has no key."""
-    if not isinstance(related_objects, Iterable):
-        raise InvalidField.of("related_objects", "must be an iterable of saved objects")
-    links = []
-    for linked in related_objects:
-        if not isinstance(linked, models.Model) or linked.pk is None:
-            raise InvalidField.of("related_objects", "must be saved objects")
-        if len(str(linked.pk)) > MAX_OBJECT_KEY:
-            message = f"must have keys of at most {MAX_OBJECT_KEY} characters"
-            raise InvalidField.of("related_objects", message)
-        links.append((ContentType.objects.get_for_model(linked).pk, str(linked.pk)))
-    return sorted(set(links))
-
-
-def _digest(event: Event, audience: Addressed, links: list[tuple[int, str]]) -> str:
+def _digest(
+    event: Event, given: list[str], audience: Addressed, links: list[tuple[int, str]]
+) -> str:
     """What two calls under one key must share to be the same call. Lifetimes are left out: they
-    count from the moment of the call."""
+    count from the moment of the call; and what a template says: it may be edited in between.
+    `given` is the sender's title, message and url."""
     lifetime = event.type.lifetime
     content = [
         event.type.name,
-        event.title,
-        event.message,
-        event.url,
+        *given,
         event.data,
         event.tag,
         event.priority,
@@ -228,6 +223,8 @@ def _digest(event: Event, audience: Addressed, links: list[tuple[int, str]]) -> 
         links,
         audience.fingerprint(),
     ]
+    if event.template:
+        content += [event.template, event.context]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -237,8 +234,9 @@ def _short_way(draft: Draft) -> Event:
     try:
         keys = draft.audience.first
         if _fits_one_statement(draft):
+            words = wording.own_words(event, keys, using=using)
             stored = inbox.store_and_arrive(
-                event, keys, using=using, lock_wait=fanout.SENDER_LOCK_WAIT
+                event, keys, using=using, lock_wait=fanout.SENDER_LOCK_WAIT, words=words
             )
             if stored is not None:
                 fanout.tell(event, stored, using=using)
@@ -256,7 +254,7 @@ def _short_way(draft: Draft) -> Event:
                 row.plan_only, row.attempts = True, 1
                 row.save(using=using)
         return event
-    except IdempotencyConflict:
+    except (IdempotencyConflict, TemplateRefused):
         raise
     except Exception as error:
         logger.warning("send the short way failed, going the long way error=%s", fault(error))
@@ -320,7 +318,8 @@ def _audience_row(draft: Draft, keys: list[Any], *, inline: bool) -> Audience:
 def _store(draft: Draft) -> Event | None:
     """Stores the event and its links; under a known idempotency key answers the earlier event.
 
-    Raises `IdempotencyConflict` when the earlier call said something else.
+    Raises `IdempotencyConflict` when the earlier call said something else, `TemplateRefused`
+    where a template that is sent once only was sent already.
     """
     using, event = draft.using, draft.event
     try:
@@ -329,15 +328,11 @@ def _store(draft: Draft) -> Event | None:
             _store_event(event, using)
             if draft.key:
                 _claim_key(draft)
+            if draft.once:
+                guard.claim(event, draft.links, using=using)
     except _Repeated as repeated:
         return _earlier(repeated.event_id, using)
-    RelatedObject.objects.using(using).bulk_create(
-        [
-            RelatedObject(event=event, content_type_id=content_type, object_id=object_id)
-            for content_type, object_id in draft.links
-        ],
-        ignore_conflicts=True,
-    )
+    related.store(event, draft.links, using=using)
     return None
 
 

@@ -38,6 +38,15 @@ class Position:
     unseen: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A user's own words, where a template was rendered in their language; None: the event's."""
+
+    title: str | None = None
+    message: str | None = None
+    url: str | None = None
+
+
 class Recipient(NamedTuple):
     """A user in whose inbox an event arrived, and what the inbox became; `version` is also the
     notification's `arrived`. A tuple, since a large fan-out makes one for every user."""
@@ -49,6 +58,7 @@ class Recipient(NamedTuple):
     silent: bool
     #: Whether the push road has anything to do for this user; it is asked where nobody knows.
     pushable: bool = True
+    words: Words | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from django.db.models.signals import post_delete, post_save
 from notifications import tracing
 from notifications.models import Event, Token
 from notifications.signals import PUSH_ROAD, Change, inbox_changed, notified
+from notifications.templating import languages
 from routing import duties
 from routing.live import messages
 from routing.live.publisher import publish
-from routing.push import browser, planning, worker
+from routing.push import browser, locales, planning, worker
 from routing.push.tracing import PushTeller
 
 
@@ -24,6 +25,7 @@ def connect() -> None:
     notified.connect(plan, dispatch_uid=PUSH_ROAD)
     duties.add(worker.duties)
     tracing.add(PushTeller())
+    languages.add_source(locales.of_users)
     inbox_changed.connect(announce, dispatch_uid="hub_live_announce")
     user_logged_out.connect(_logged_out, dispatch_uid="hub_live_logged_out")
     post_delete.connect(_token_deleted, sender=Token, dispatch_uid="hub_live_token_deleted")

@@ -92,5 +92,9 @@ if os.environ.get("REDIS_URL"):
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "routing.live.layer.LocalChannelLayer"}}
 
-# the hub: the origins whose pages may open sockets
-HUB = {"ALLOWED_ORIGINS": [f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"]}
+HUB = {
+    # the hub: the origins whose pages may open sockets
+    "ALLOWED_ORIGINS": [f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"],
+    # the hub: a model of the forum's own for templates
+    "TEMPLATE_MODEL": "posts.Wording",
+}

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import Permission
-from django.test import Client, TestCase, TransactionTestCase
+from django.test import Client, TestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 from people.models import Person
 
-from notifications import EVERYONE, filters, inbox, send_notification, tokens
-from notifications.models import Audience, Event, Notification
+from notifications import EVERYONE, filters, inbox, send_notification, send_template, tokens
+from notifications.models import Audience, Event, Notification, Template
 from notifications.testing import (
     LiveSocket,
     PushProvider,
@@ -23,7 +24,7 @@ from notifications.testing import (
     settle,
 )
 from notifications.worker import duties
-from posts.models import Post
+from posts.models import Post, Wording
 from routing import presence
 from routing.live import messages, tickets
 
@@ -217,3 +218,88 @@ class KeyTests(TransactionTestCase):
         send_notification("reply", users=[self.ada.pk or uuid.uuid4()], data={"post": 1})
         send_notification("reply", users=self.people[1:], data={"post": 1})
         self.assertEqual(inbox.summary(self.people[1].pk).total, 2)
+
+    def test_what_an_event_is_about(self) -> None:
+        """Links to people, whose keys databases keep each in their own way."""
+        first, second, third, *_ = self.people
+        post = Post.objects.create(author=first, text="On engines")
+        event = send_notification(
+            "reply", users=first, data={"post": post.pk}, related_objects=[post, second]
+        )
+        for target in (
+            post,
+            second,
+            Post.objects.all(),
+            Person.objects.filter(username=second.username),
+            Person.objects.order_by("username")[:30],
+            [third, second],
+        ):
+            self.assertEqual(list(Event.objects.related_to(target)), [event], target)
+        for target in (third, Person.objects.filter(pk=third.pk), [first]):
+            self.assertEqual(list(Event.objects.related_to(target)), [], target)
+        self.assertEqual(list(event.linked(Person)), [second])
+
+
+class WordingTests(TransactionTestCase):
+    """The forum's own model of templates."""
+
+    def setUp(self) -> None:
+        self.ada = Person.objects.create_user("ada", last_name="de")
+        self.grace = Person.objects.create_user("grace")
+        self.post = Post.objects.create(author=self.ada, text="On engines")
+        Wording.objects.create(
+            slug="reply", title="{{ who }} replied", push_body="New", least_words=2
+        )
+        Wording.objects.create(slug="reply", language="de", title="{{ who }} antwortete")
+
+    def send(self, post: Post) -> Event | None:
+        return send_template(
+            [self.ada, self.grace],
+            "reply",
+            {"who": "Bob"},
+            data={"post": post.pk},
+            related_objects=[post],
+        )
+
+    def title(self, person: Person) -> str:
+        return str(inbox.page(person.pk).results[0]["event"]["title"])
+
+    @override_settings(HUB={**settings.HUB, "USER_LANGUAGE": "last_name"})
+    def test_everybody_reads_their_own_language(self) -> None:
+        event = self.send(self.post)
+        self.assertIsNotNone(event)
+        self.assertEqual(self.title(self.ada), "Bob antwortete")
+        self.assertEqual(self.title(self.grace), "Bob replied")
+        self.assertTrue(Event.objects.was_sent("reply", self.post))
+
+    @override_settings(HUB={**settings.HUB, "USER_LANGUAGE": "last_name"})
+    def test_also_where_the_worker_fans_out(self) -> None:
+        event = self.send(self.post)
+        self.assertIsNotNone(event)
+        Notification.objects.all().delete()
+        people = [str(person.pk) for person in (self.ada, self.grace)]
+        Audience.objects.create(event=event, user_ids=people, due=timezone.now())
+        settle()
+        self.assertEqual(self.title(self.ada), "Bob antwortete")
+        self.assertEqual(self.title(self.grace), "Bob replied")
+
+    def test_the_forum_says_what_may_be_sent(self) -> None:
+        self.assertIsNone(self.send(Post.objects.create(author=self.ada, text="Short")))
+        self.assertIsNotNone(self.send(self.post))
+
+    def test_the_hubs_own_table_is_not_asked(self) -> None:
+        Template.objects.create(slug="reply", title="The hub's")
+        self.send(self.post)
+        self.assertEqual(self.title(self.grace), "Bob replied")
+
+    def test_they_are_written_and_looked_at_in_the_admin(self) -> None:
+        Person.objects.create_superuser("root")
+        client = Client()
+        client.force_login(Person.objects.get(username="root"))
+        row = Wording.objects.get(slug="reply", language="")
+        form = {"slug": "reply", "title": "{{ who }}!", "is_active": "on", "least_words": 1}
+        answer = client.post(f"/admin/posts/wording/{row.pk}/change/", form)
+        self.assertEqual(answer.status_code, 302, answer.content)
+        page = client.get(f"/admin/posts/wording/{row.pk}/preview/")
+        self.assertContains(page, "antwortete")
+        self.assertEqual(client.get("/admin/hub_notifications/template/").status_code, 404)

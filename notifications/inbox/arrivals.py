@@ -6,13 +6,13 @@ event already is never decided by a sub-select: a statement's snapshot is older 
 it waited for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from notifications.inbox.rows import user_id_of
 from notifications.models import Event
-from notifications.signals import Recipient
+from notifications.signals import Recipient, Words
 from notifications.sql import Sql
 
 LOCKED = """
@@ -21,11 +21,12 @@ LOCKED = """
     ORDER BY i.user_id {for_update}
 """
 INSERT = """
-    INSERT INTO {notification} (user_id, event_id, arrived, version, silent)
-    SELECT l.user_id, %s, l.version + 1, l.version + 1, {silent}
+    INSERT INTO {notification} (user_id, event_id, arrived, version, silent {columns})
+    SELECT l.user_id, %s, l.version + 1, l.version + 1, {silent} {values}
     FROM {locked} l
     JOIN {users} u ON u.{user_key} = l.user_id AND u.{user_key} {in_keys} {is_active}
     {filters}
+    {words}
     WHERE {told}
     ON CONFLICT (user_id, event_id) DO NOTHING
     RETURNING user_id, version, silent
@@ -33,6 +34,14 @@ INSERT = """
 FILTERS = """
     LEFT JOIN {filter} fi ON fi.type_id = %s AND fi.channel = 'inbox' AND fi.user_id = l.user_id
     LEFT JOIN {filter} fl ON fl.type_id = %s AND fl.channel = 'live' AND fl.user_id = l.user_id
+"""
+# The own words of some: a row for each text there is, and who gets which.
+WORDS = """
+    LEFT JOIN ({texts}) w ON w.number = CASE {whose} END
+"""
+TEXT = """
+    SELECT {number} AS number, CAST(%s AS text) AS title, CAST(%s AS text) AS message,
+        CAST(%s AS text) AS url
 """
 EXPIRY = "next_expiry = {least}(COALESCE(i.next_expiry, %s), %s),"
 RAISE = """
@@ -56,7 +65,14 @@ class _Parts:
     raised_parameters: list[Any]
 
 
-def arrive(event: Event, user_ids: Sequence[Any], *, using: str) -> list[Recipient]:
+#: The own words of some users, by id; all others have the event's.
+OwnWords = Mapping[Any, Words]
+NONE: OwnWords = {}
+
+
+def arrive(
+    event: Event, user_ids: Sequence[Any], *, using: str, words: OwnWords = NONE
+) -> list[Recipient]:
     """Stores `event` in the inboxes of these users, as far as they exist, are active and have
     not muted its type; whoever has it already keeps it as it is.
 
@@ -65,21 +81,42 @@ def arrive(event: Event, user_ids: Sequence[Any], *, using: str) -> list[Recipie
     """
     sql = Sql(using)
     keys = sql.keys(user_ids)
-    rows = _arrive_at_once(sql, event, keys) if sql.postgres else _arrive_in_steps(sql, event, keys)
-    return _recipients(sql, rows)
+    way = _arrive_at_once if sql.postgres else _arrive_in_steps
+    return _recipients(sql, way(sql, event, keys, words), words)
 
 
-def _recipients(sql: Sql, rows: list[tuple[Any, ...]]) -> list[Recipient]:
+def _recipients(sql: Sql, rows: list[tuple[Any, ...]], words: OwnWords = NONE) -> list[Recipient]:
     """Of rows of user, version, unread, unseen, silent and pushable."""
+    make: Any = tuple.__new__  # past the class's own call, for thousands of rows
     if sql.postgres:
-        return list(map(Recipient._make, rows))
-    return [
-        Recipient._make((user_id_of(key), *numbers, bool(silent), bool(pushable)))
-        for key, *numbers, silent, pushable in rows
-    ]
+        found = [make(Recipient, (*row, None)) for row in rows]
+    else:
+        found = [
+            make(Recipient, (user_id_of(key), *numbers, bool(silent), bool(pushable), None))
+            for key, *numbers, silent, pushable in rows
+        ]
+    return [told._replace(words=words.get(told.user_id)) for told in found] if words else found
 
 
-def _parts(sql: Sql, event: Event, keys: Any, *, locked: str) -> _Parts:
+def _words(sql: Sql, words: OwnWords) -> tuple[dict[str, str], list[Any]]:
+    """What the insert says of own words, and its parameters; nothing where nobody has any."""
+    if not words:
+        return {"columns": "", "values": "", "words": ""}, []
+    readers: dict[Words, list[Any]] = {}
+    for user_id, own in words.items():
+        readers.setdefault(own, []).append(user_id)
+    texts, whose, parameters = [], [], []
+    for number, own in enumerate(readers, start=1):
+        texts.append(TEXT.replace("{number}", str(number)))
+        whose.append(f"WHEN l.user_id {{in_keys}} THEN {number}")
+        parameters += [own.title, own.message, own.url]
+    parameters += [sql.keys(users) for users in readers.values()]
+    join = _fill(WORDS, texts=" UNION ALL ".join(texts), whose=" ".join(whose))
+    named = {"columns": ", title, message, url", "values": ", w.title, w.message, w.url"}
+    return {**named, "words": join}, parameters
+
+
+def _parts(sql: Sql, event: Event, keys: Any, words: OwnWords, *, locked: str) -> _Parts:
     """`locked` is the SQL of what stands for the locked inboxes."""
     told, silent, joins, choices = "TRUE", "FALSE", "", []
     if not event.type.critical:
@@ -87,16 +124,17 @@ def _parts(sql: Sql, event: Event, keys: Any, *, locked: str) -> _Parts:
         told, silent = f"COALESCE(fi.enabled, {inbox})", f"NOT COALESCE(fl.enabled, {live})"
         joins, choices = FILTERS, [event.type_id, event.type_id]
     end = sql.time(event.expires_at)
+    own, texts = _words(sql, words)
     return _Parts(
-        insert=_fill(INSERT, told=told, silent=silent, filters=joins, locked=locked),
-        insert_parameters=[event.pk, keys, *choices],
+        insert=_fill(INSERT, told=told, silent=silent, filters=joins, locked=locked, **own),
+        insert_parameters=[event.pk, keys, *choices, *texts],
         raised=_fill(RAISE, expiry=EXPIRY if end is not None else ""),
         raised_parameters=[end, end] if end is not None else [],
     )
 
 
-def _arrive_at_once(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
-    parts = _parts(sql, event, keys, locked="locked")
+def _arrive_at_once(sql: Sql, event: Event, keys: Any, words: OwnWords) -> list[tuple[Any, ...]]:
+    parts = _parts(sql, event, keys, words, locked="locked")
     return sql.rows(
         f"""
         WITH locked AS MATERIALIZED ({LOCKED}), inserted AS ({parts.insert}),
@@ -107,9 +145,9 @@ def _arrive_at_once(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
     )
 
 
-def _arrive_in_steps(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
+def _arrive_in_steps(sql: Sql, event: Event, keys: Any, words: OwnWords) -> list[tuple[Any, ...]]:
     """Where one transaction writes at a time nothing is waited for: three plain statements."""
-    parts = _parts(sql, event, keys, locked=f"({LOCKED})")
+    parts = _parts(sql, event, keys, words, locked=f"({LOCKED})")
     # the ids of the sub-select stand behind the event's id, in the order of the text
     event_id, *others = parts.insert_parameters
     inserted = sql.rows(parts.insert, [event_id, keys, *others])
@@ -125,7 +163,7 @@ def _arrive_in_steps(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]
 
 
 def store_and_arrive(
-    event: Event, user_ids: Sequence[Any], *, using: str, lock_wait: int
+    event: Event, user_ids: Sequence[Any], *, using: str, lock_wait: int, words: OwnWords = NONE
 ) -> list[Recipient] | None:
     """Stores the event and lets it arrive by one single statement, on PostgreSQL only.
 
@@ -140,7 +178,7 @@ def store_and_arrive(
     values = [
         field.get_db_prep_save(getattr(event, field.attname), sql.connection) for field in fields
     ]
-    parts = _parts(sql, event, keys, locked="(SELECT locked.* FROM locked, stored)")
+    parts = _parts(sql, event, keys, words, locked="(SELECT locked.* FROM locked, stored)")
     statement = f"""
         WITH locked AS MATERIALIZED ({LOCKED.replace("i.version", "i.version, i.pushable")}),
             stored AS (
@@ -168,7 +206,7 @@ def store_and_arrive(
     if not rows:
         return None
     event._state.adding, event._state.db = False, using
-    return _recipients(sql, [row[1:] for row in rows if row[1] is not None])
+    return _recipients(sql, [row[1:] for row in rows if row[1] is not None], words)
 
 
 def _fill(template: str, **words: str) -> str:

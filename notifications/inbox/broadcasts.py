@@ -5,7 +5,7 @@ time: ids are drawn before they can be seen, and a late commit would be skipped 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from notifications.models import Channel, Event, Filter, HubState, Notification
 from notifications.representation import stored_moment
 from notifications.signals import Arrived, Broadcast, Recipient
 from notifications.sql import Sql
+from notifications.templating.wording import own_words
 
 
 def broadcast_number(*, using: str | None = None) -> int:
@@ -151,8 +152,10 @@ def _told(event: Event, channel: Channel, user_id: Any, choices: Choices) -> boo
 
 def _store_event(event: Event, takers: list[_Behind], choices: Choices, using: str) -> int:
     rows, recipients = [], []
+    words = own_words(event, [user_id_of(inbox.key) for inbox in takers], using=using)
     for inbox in takers:
         user_id = user_id_of(inbox.key)
+        own = words.get(user_id)
         inbox.take(event)
         silent = not _told(event, Channel.LIVE, user_id, choices)
         rows.append(
@@ -162,6 +165,7 @@ def _store_event(event: Event, takers: list[_Behind], choices: Choices, using: s
                 arrived=inbox.version,
                 version=inbox.version,
                 silent=silent,
+                **(asdict(own) if own is not None else {}),
             )
         )
         recipients.append(
@@ -171,6 +175,7 @@ def _store_event(event: Event, takers: list[_Behind], choices: Choices, using: s
                 unread=inbox.unread,
                 unseen=inbox.unseen,
                 silent=silent,
+                words=own,
             )
         )
     if rows:

@@ -9,7 +9,16 @@ import re
 from typing import Any
 
 from notifications.representation import encode, event_json, moment
-from notifications.signals import Arrived, Broadcast, Change, Deleted, Imported, Marked, Position
+from notifications.signals import (
+    Arrived,
+    Broadcast,
+    Change,
+    Deleted,
+    Imported,
+    Marked,
+    Position,
+    Words,
+)
 
 #: The group that every server process is in.
 EVERYBODY = "hub.everybody"
@@ -73,16 +82,24 @@ def ended(user_id: Any) -> list[Outgoing]:
 
 
 def _arrived(change: Arrived) -> list[Outgoing]:
-    event = encode(event_json(change.event))
-    # user, version, unread, unseen, silent: the first five of a recipient
-    rows = [(key_of(told.user_id), *told[1:5]) for told in change.recipients]
-
-    def message(to: list[tuple[Any, ...]]) -> Message:
-        return {"type": "hub.arrived", "id": change.event.pk, "event": event, "to": to}
-
-    if len(rows) > NAMED:
-        return [(EVERYBODY, message(rows))]
-    return [(user_group(row[0]), message([row])) for row in rows]
+    """One message for everybody, or one for each; of each language where a template has several."""
+    readers: dict[Words | None, list[list[Any]]] = {}
+    for told in change.recipients:
+        # user, version, unread, unseen, silent: the first five of a recipient
+        readers.setdefault(told.words, []).append([key_of(told.user_id), *told[1:5]])
+    many = len(change.recipients) > NAMED
+    found: list[Outgoing] = []
+    for words, rows in readers.items():
+        shared: Message = {
+            "type": "hub.arrived",
+            "id": change.event.pk,
+            "event": encode(event_json(change.event, words)),
+        }
+        if many:
+            found.append((EVERYBODY, {**shared, "to": rows}))
+        else:
+            found += [(user_group(row[0]), {**shared, "to": [row]}) for row in rows]
+    return found
 
 
 def _frame(change: Marked | Deleted) -> dict[str, Any]:

@@ -5,12 +5,15 @@ constraint: a user who is deleted meanwhile must not make a chunk fail.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+
+from notifications.models import Event
 
 USER = settings.AUTH_USER_MODEL
 
@@ -166,6 +169,24 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Claimed by a worker whose lease has run out."""
         return self.filter(state=Delivery.State.SENDING, lease__lte=Now())
 
+    def tagged(self, tag: str) -> "DeliveryQuerySet":
+        return self.filter(event__tag=tag)
+
+    def from_template(self, slug: str) -> "DeliveryQuerySet":
+        return self.filter(event__template=slug)
+
+    def related_to(self, target: Any) -> "DeliveryQuerySet":
+        """Whose events are linked to `target`: an object, a queryset, or an iterable of objects."""
+        events = Event.objects.using(self.db).related_to(target)
+        return self.filter(event__in=events.values("pk"))
+
+    def was_sent(self, slug: str, *objects: Any) -> bool:
+        """Whether a provider took one of this template whose event is linked to all `objects`."""
+        rows = self.from_template(slug).filter(state__in=Delivery.TAKEN)
+        for linked in objects:
+            rows = rows.related_to(linked)
+        return rows.exists()
+
 
 class Delivery(models.Model):
     """One push of one event to one device of one user; or, without a device, to a recipient that
@@ -183,6 +204,8 @@ class Delivery(models.Model):
         CANCELLED = "CANCELLED"
 
     WAITING_STATES = (State.WAITING, State.ERROR_RETRY)
+    #: Taken by a provider, or by what stands for one in tests.
+    TAKEN = (State.SENT, State.DEBUG)
     UNFINISHED = (State.WAITING, State.ERROR_RETRY, State.SENDING)
 
     class Rank(models.IntegerChoices):

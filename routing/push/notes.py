@@ -43,6 +43,9 @@ class Words:
     title: str | None = None
     message: str | None = None
     url: str | None = None
+    #: What a push says instead of title and message, in the user's language; empty: those two.
+    push_title: str = ""
+    push_body: str = ""
 
 
 def options_of(event: Event) -> Mapping[str, Any]:
@@ -102,8 +105,9 @@ def note_of(
     quiet hours this push stands for; `ttl` is for events that say nothing of it.
     """
     options = options_of(event)
-    title = options.get("title", _first(words.title, event.title) or event.type.title)
-    body = options.get("body", _first(words.message, event.message))
+    own = words.push_title or _first(words.title, event.title) or event.type.title
+    title = options.get("title", own)
+    body = options.get("body", words.push_body or _first(words.message, event.message))
     if folded and unread:
         title, body = _several(unread, locale), title
     badge = options.get("badge", unread)

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from notifications import inbox
 from notifications.models import Channel, Event, Filter, Notification
+from notifications.templating.wording import push_words
 from routing import presence
 from routing.push import planning, quiet_hours
 from routing.push.deliveries import Change, Claim
@@ -56,6 +57,8 @@ class _Context:
     unread: dict[Any, int]
     hours: dict[Any, QuietHours]
     blocked: Blocked
+    #: Title and body of a push by (event, user), where a template has them.
+    said: dict[tuple[int, Any], tuple[str, str]] = field(default_factory=dict)
 
 
 class _NotNow(Exception):
@@ -91,6 +94,8 @@ def reread(claim: Claim, *, limit: timedelta, blocked: Blocked, using: str) -> R
     events = _events({row.event_id for row in rows}, using)
     types = {event.type_id for event in events.values()}
     chosen = _choices(users, types, using)
+    sayers = ((events[row.event_id], row.user_id) for row in rows if row.event_id in events)
+    context.said.update(push_words(sayers, using=using))
     for row in rows:
         try:
             event = events.get(row.event_id)
@@ -154,9 +159,11 @@ def _ready(row: Delivery, context: _Context) -> Ready:
         if not row.event.type.critical:
             _check_wishes(row, context, now)
     _check_pauses(row, context, now)
+    title, body = context.said.get((row.event_id, row.user_id), ("", ""))
+    own = {key: notification.get(key) for key in ("title", "message", "url")}
     return Ready(
         row=row,
-        words=Words(**{key: notification.get(key) for key in ("title", "message", "url")}),
+        words=Words(**own, push_title=title, push_body=body),
         unread=context.unread.get(row.user_id),
         address=address_of(row),
         at=now,

@@ -11,7 +11,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import inbox, send_notification, service_keys, tokens
-from notifications.models import Audience, Event, Filter, Imported, Notification, Token
+from notifications.models import (
+    Audience,
+    Event,
+    Filter,
+    Imported,
+    Notification,
+    Template,
+    Token,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,6 +65,7 @@ def fill(make_user: Callable[..., Any], number: int, label: str) -> None:
         tokens.make(user, name="phone")
         Imported.objects.create(source="old", key=f"{label}{n}", object_id=event.pk)
         service_keys.make(f"{label}{n}", scopes=["read"], expires_at=None)
+        Template.objects.create(slug=f"{label}{n}", title="Hello")
 
 
 def test_every_model_is_there() -> None:
@@ -97,6 +106,8 @@ def test_a_list_can_be_searched_and_a_row_be_looked_at(
     row = model_admin.model._default_manager.first()
     page = browser.get(path(name, row.pk, "change"))
     assert page.status_code == 200
+    if name == "template":  # the one thing that is written here: test_templates_admin.py
+        return
     assert b'name="_save"' not in page.content
     if name not in MADE_HERE:
         # events are composed as announcements

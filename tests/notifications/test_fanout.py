@@ -121,10 +121,10 @@ def test_one_poisoned_user_is_parked_and_the_others_are_told(alice, monkeypatch)
     row = audience([*others[:5], alice, *others[5:]])
     real = inbox.arrive
 
-    def poisoned(event: Event, user_ids: list[Any], *, using: str) -> Any:
+    def poisoned(event: Event, user_ids: list[Any], **more: Any) -> Any:
         if alice.pk in user_ids:
             raise ValueError("this row cannot be stored")
-        return real(event, user_ids, using=using)
+        return real(event, user_ids, **more)
 
     monkeypatch.setattr(inbox, "arrive", poisoned)
     work_until_idle()
@@ -139,11 +139,11 @@ def test_a_passing_fault_is_waited_for_and_never_parked(alice, monkeypatch):
 
     row, real, left = audience([alice]), inbox.arrive, [1] * 8
 
-    def away(event: Event, user_ids: list[Any], *, using: str) -> Any:
+    def away(event: Event, user_ids: list[Any], **more: Any) -> Any:
         if left:
             left.pop()
             raise OperationalError("the server closed the connection")
-        return real(event, user_ids, using=using)
+        return real(event, user_ids, **more)
 
     monkeypatch.setattr(inbox, "arrive", away)
     work_until_idle()

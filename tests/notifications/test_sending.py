@@ -142,7 +142,7 @@ def test_with_transactions_by_hand_the_rows_are_left_to_the_worker(alice):
         ({"related_objects": [Group(pk="x" * 256)]}, "invalid"),
         ({"push": 7}, "invalid"),
         ({"template": "no_such_template"}, "unknown_template"),
-        ({"context": {"a": 1}}, "invalid"),
+        ({"context": {"a": 1}}, "unknown_template"),
     ],
 )
 def test_a_callers_mistake_has_a_code_and_stores_nothing(alice, given, code):

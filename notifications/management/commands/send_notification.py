@@ -42,6 +42,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--idempotency-key", metavar="KEY", help="a repeat with it makes no second event"
         )
+        parser.add_argument("--template", metavar="SLUG", help="a template's words")
+        parser.add_argument("--context", metavar="JSON", help="what fills the template's gaps")
 
     def handle(self, **options: Any) -> None:
         try:
@@ -51,12 +53,14 @@ class Command(BaseCommand):
                     users=_users(options, stack),
                     title=options["title"],
                     message=options["message"],
-                    data=_data(options["data"]),
+                    data=_json("data", options["data"]),
                     url=options["url"],
                     tag=options["tag"],
                     priority=options["priority"],
                     expires_at=_time(options["expires_at"]),
                     idempotency_key=options["idempotency_key"],
+                    template=options["template"],
+                    context=_json("context", options["context"]),
                 )
         except HubError as error:
             raise CommandError(f"{error.code}: {error.detail}") from None
@@ -88,13 +92,13 @@ def _names(lines: Iterable[str]) -> Iterator[str]:
     return (name for line in lines if (name := line.strip()))
 
 
-def _data(text: str | None) -> Any:
+def _json(option: str, text: str | None) -> Any:
     if text is None:
         return None
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InvalidData(f"--data is not JSON: {error}") from None
+        raise InvalidData(f"--{option} is not JSON: {error}") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
