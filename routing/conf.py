@@ -55,6 +55,12 @@ class RoutingSettings(HubSettings):
     push_lease: timedelta = timedelta(seconds=60)
     #: How long a provider keeps a push for a device that is away, unless the event says otherwise.
     push_ttl: timedelta = timedelta(hours=24)
+    #: Whether direct pushes wait for batches.
+    push_batch: bool = False
+    #: How many a batch sends at most.
+    push_batch_size: int = 20
+    #: How often each worker sends a batch; 0 leaves it to `send_messages_batch`.
+    push_batch_every: timedelta = timedelta(minutes=1)
     #: How long finished deliveries are kept.
     delivery_retention: timedelta = timedelta(days=30)
     #: Whether finished deliveries are kept at all.

@@ -63,16 +63,22 @@ def claim(
     without: Collection[str] = (),
     only: str | None = None,
     alone: bool = False,
+    among: Collection[int] | None = None,
 ) -> Claim | None:
     """Claims at most `most` due rows of an application, by rank and then by age.
 
     `without` are origins that are left out, `only` is the one that is wanted. With `alone` it
     claims a single row among those that were claimed `MOST_CLAIMS` times without an answer.
+    `among` are ids of rows that somebody has chosen, due or not; otherwise rows that wait for a
+    batch are left out.
     """
     began = time.monotonic()
     mark = uuid.uuid4().hex
     rows = Delivery.objects.using(using)
-    wanted = rows.due().filter(application=application_id)
+    wanted = rows.due() if among is None else rows.waiting().filter(pk__in=list(among))
+    wanted = wanted.filter(application=application_id)
+    if among is None and not alone and conf().push_batch:
+        wanted = wanted.exclude(batch=True)
     if without:
         wanted = wanted.exclude(origin__in=list(without))
     if only is not None:
@@ -93,12 +99,16 @@ def claim(
         )
     if not count:
         return None
+    if count < len(ids):  # another worker was faster
+        ids = list(rows.filter(pk__in=ids, claim=mark).values_list("pk", flat=True))
     return Claim(id=mark, ids=ids, ends=began + lease.total_seconds())
 
 
 def due_applications(*, using: str) -> list[tuple[int, bool]]:
     """Applications that have something due, each with whether a row must be claimed alone."""
     rows = Delivery.objects.using(using).due().exclude(application=None).order_by()
+    if conf().push_batch:
+        rows = rows.exclude(batch=True, claims__lt=MOST_CLAIMS)
     found = rows.values_list("application").annotate(
         alone=Count("pk", filter=Q(claims__gte=MOST_CLAIMS))
     )

@@ -1,257 +1,225 @@
 """Direct pushes: to devices, to a user's devices, or to a topic, without an inbox in between.
 
+    device.send_message("Your train is late", title="Train 12")
+    Device.objects.filter(type="ios").send_message("Hello", badge=lambda device: 3)
+    send_message(recipient("phones", kind="topic", recipient="news"), "Hello")
+
 A direct push has an event without audience. Its deliveries go the way of all others: through the
-worker, with retries and a visible state. With `persist=False` they go at once, without a row.
+worker, with retries and a visible state. With `send_immediately` they go in the call itself, and a
+worker repeats what has to be repeated; with `persist=False` they go at once, without a row. What is
+wrong with one recipient is that recipient's result, and stops no other.
 """
 
-import asyncio
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
-from django.db import transaction
-from django.utils import timezone
+from asgiref.sync import sync_to_async
+from django.db import connections, models, transaction
 
-from notifications.models import Event, EventType
 from routing.conf import conf
-from routing.push import applications, notes
-from routing.push.backends.base import PushBackend
+from routing.push import immediate, unrecorded
+from routing.push.calls import CHUNK, TYPE, Badge, Call, Recipient, Target, recipient
 from routing.push.deliveries import alias
-from routing.push.models import Application, Delivery, Device
-from routing.push.outcomes import (
-    Address,
-    InvalidAddress,
-    Note,
-    Outcome,
-    PayloadTooLarge,
-    Prepared,
-    Verdict,
-)
-from routing.push.planning import RANKS
-from routing.push.sending import time_limit
+from routing.push.models import Delivery, Device
+from routing.push.results import Result, Results
 
-#: The type of events that nobody declared: it is inactive, so that no list of types shows it.
-TYPE = "direct_push"
-CHUNK = 500  # deliveries stored by one statement
-KINDS = ("topic", "condition", "alias")
+SQLITE_PAUSE = 0.005  # seconds between two writers' turns
+
+__all__ = [
+    "TYPE",
+    "Badge",
+    "Target",
+    "asend_message",
+    "chunks_of",
+    "recipient",
+    "send_message",
+    "send_to_user",
+]
 
 
-class NothingToSend(ValueError):
-    """There is no device, or no application, to send to."""
+def send_message(
+    to: Any,
+    message: str = "",
+    *,
+    title: str = "",
+    tag: str = "",
+    badge: Badge = None,
+    persist: bool = True,
+    send_immediately: bool = False,
+    at_once: int | None = None,
+    using: str | None = None,
+    **options: Any,
+) -> Results:
+    """Sends to a device, to a queryset or any iterable of devices, or to a `recipient(...)`.
 
+    Queryset: its active devices. Other inactive devices are skipped, and say so. `badge` may be a
+    function that gives each device's own number; left out, it is the number of the user's unread
+    notifications. `at_once` bounds the messages that the call itself has on their way, below what
+    the application allows. `options` are push options (docs/push.md).
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One place that a direct push goes to."""
+    Returns one result per recipient, whatever became of it; a device that is named twice has one.
+    Raises `UnsupportedOption` for options that no backend knows, before anything is sent.
 
-    application: Application
-    address: Address
-    device: Device | None = None
-
-
-def targets_of(devices: Iterable[Device], *, using: str) -> list[Target]:
-    """Active devices that have an application; all others are left out."""
-    known = applications.current(using=using)
-    found = []
-    for device in devices:
-        application = known.of_device(device.backend, device.application_id)
-        if device.active and application is not None:
-            found.append(Target(application=application, address=_address(device), device=device))
+    In a transaction nothing leaves before the commit: until then all results are waiting.
+    """
+    database = alias(using)
+    call = Call(
+        title=title,
+        message=message,
+        tag=tag,
+        options=options,
+        badge=badge,
+        batch=conf().push_batch and not send_immediately,
+        using=database,
+    )
+    if not persist:
+        return _unrecorded(call, to, immediate.Pace(at_once))
+    found = Results()
+    pace = immediate.Pace(at_once)
+    for chunk in chunks_of(to, database):
+        found += _store(call, chunk, pace if send_immediately else None)
+    found.event = call.stored_event
     return found
 
 
-def _address(device: Device) -> Address:
-    about = {
-        "environment": device.environment, "type": device.type, "locale": device.locale,
-    }  # fmt: skip
-    return Address(
-        token=device.token, extra={**device.extra, **about}, registered_at=device.registered_at
-    )
+asend_message = sync_to_async(send_message, thread_sensitive=True)
 
 
-def recipient(application: Application, *, kind: str, recipient: str) -> Target:
-    """A topic, condition or alias that only the provider knows."""
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-    return Target(application=application, address=Address(token=recipient, kind=kind))
+def send_to_user(user: Any, message: str = "", **more: Any) -> Results:
+    """As `send_message`, to all active devices of a user."""
+    return send_message(Device.objects.using(alias()).filter(user=user), message, **more)
 
 
-def make_event(
-    *, title: str, message: str, push: Mapping[str, Any], using: str, save: bool
-) -> Event:
-    """The event of a direct push. Raises `UnsupportedOption`."""
-    notes.check_options(push)
-    rows = EventType.objects.using(using)
-    kind, _ = rows.get_or_create(name=TYPE, defaults={"title": "Message", "active": False})
-    event = Event(
-        type=kind,
-        title=title,
-        message=message,
-        push=dict(push),
-        priority=push.get("priority", "normal"),
-        timestamp=timezone.now(),
-    )
-    if save:
-        event.save(using=using)
-    return event
-
-
-def push(
-    targets: Sequence[Target],
+def problems(
+    to: Any,
+    message: str = "",
     *,
     title: str = "",
-    message: str = "",
-    options: Mapping[str, Any] | None = None,
+    tag: str = "",
     using: str | None = None,
-) -> Event:
-    """Plans a push to each target; the worker sends it. Returns the event.
-
-    Raises `UnsupportedOption`, and `PayloadTooLarge` before anything is stored.
-    """
+    **options: Any,
+) -> list[str]:
+    """Why a message cannot be sent to some of these: too long for a provider, say. One device of
+    each application is looked at. Raises `UnsupportedOption`."""
     database = alias(using)
-    given = dict(options or {})
-    check(targets, title=title, message=message, options=given, using=database)
-    at = timezone.now()
-    with transaction.atomic(using=database):
-        event = make_event(title=title, message=message, push=given, using=database, save=True)
-        rows = [_row(event, target, at) for target in targets]
-        Delivery.objects.using(database).bulk_create(rows, batch_size=CHUNK)
-    return event
-
-
-def _row(event: Event, target: Target, at: Any) -> Delivery:
-    device = target.device
-    return Delivery(
-        event_id=event.pk,
-        user_id=device.user_id if device is not None else None,
-        device_id=device.pk if device is not None else None,
-        application=target.application,
-        backend=target.application.backend if device is None else device.backend,
-        origin=device.origin if device is not None else "",
-        recipient="" if device is not None else target.address.token,
-        kind=target.address.kind,
-        direct=True,
-        rank=RANKS[event.priority],  # type: ignore[index]
-        due=at,
-        expires_at=at + conf().push_wait,
-        created_at=at,
-    )
-
-
-def send_to_user(user: Any, *, title: str = "", message: str = "", **options: Any) -> Event:
-    """A direct push to all active devices of a user. Raises `NothingToSend`."""
-    return send_to_devices(
-        Device.objects.using(alias()).active().filter(user=user),
+    call = Call(
         title=title,
         message=message,
-        **options,
+        tag=tag,
+        options=options,
+        badge=None,
+        batch=False,
+        using=database,
+    )
+    if not isinstance(to, models.QuerySet):
+        return call.problems(each for chunk in chunks_of(to, database) for each in chunk)
+    through = to.order_by().values_list("backend", "application").distinct()
+    return call.problems(
+        Device.objects.using(database).get(pk=pk)
+        for backend, application in through
+        for pk in to.filter(backend=backend, application=application).values_list("pk", flat=True)[
+            :1
+        ]
     )
 
 
-def send_to_device(device: Device, *, title: str = "", message: str = "", **options: Any) -> Event:
-    """A direct push to one device. Raises `NothingToSend` where it is inactive."""
-    return send_to_devices([device], title=title, message=message, **options)
+def chunks_of(to: Any, using: str) -> Iterator[list[Recipient]]:
+    """Recipients, each once, a bounded number at a time."""
+    seen: set[int] = set()
+    several = _of_queryset(to, using) if isinstance(to, models.QuerySet) else _of_objects(to)
+    for chunk in several:
+        fresh: list[Recipient] = []
+        for each in chunk:
+            if isinstance(each, Device):
+                if each.pk in seen:
+                    continue
+                seen.add(each.pk)
+            elif not isinstance(each, Target):
+                raise TypeError(f"cannot send to a {type(each).__name__}")
+            fresh.append(each)
+        if fresh:
+            yield fresh
 
 
-def send_to_devices(
-    devices: Iterable[Device], *, title: str = "", message: str = "", **options: Any
-) -> Event:
-    """A direct push to devices, e.g. a queryset of them. Raises `NothingToSend`."""
-    targets = targets_of(devices, using=alias())
-    if not targets:
-        raise NothingToSend("there is no active device to send to")
-    return push(targets, title=title, message=message, options=options)
+def _of_queryset(rows: "models.QuerySet[Any]", using: str) -> Iterator[list[Recipient]]:
+    """By keys, which are read at once: a cursor that stays open between the writes of the chunks
+    would keep an old snapshot, and SQLite refuses to write from one."""
+    if rows.model is not Device:
+        raise TypeError(f"cannot send to {rows.model.__name__}: give devices")
+    wanted = rows if rows.query.is_sliced else rows.filter(active=True)
+    keys = iter(list(wanted.values_list("pk", flat=True)))
+    while ids := list(islice(keys, CHUNK)):
+        found = Device.objects.using(using).in_bulk(ids)
+        yield [found[key] for key in ids if key in found]
 
 
-def note_for(event: Event, *, target: Target) -> Note:
-    return notes.note_of(
-        event,
-        words=notes.Words(),
-        unread=None,
-        folded=0,
-        locale=str(target.address.extra.get("locale", "")),
-        at=timezone.now(),
-        ttl=conf().push_ttl,
-    )
+def _of_objects(to: Any) -> Iterator[list[Recipient]]:
+    each = iter([to] if isinstance(to, Device | Target) else to)
+    while chunk := list(islice(each, CHUNK)):
+        yield chunk
 
 
-def check(
-    targets: Sequence[Target], *, title: str, message: str, options: Mapping[str, Any], using: str
-) -> None:
-    """Renders it once per application: what is too long for a provider is said before anything is
-    stored. Raises `UnsupportedOption`, `PayloadTooLarge` or `InvalidAddress`."""
-    event = make_event(title=title, message=message, push=options, using=using, save=False)
-    seen: dict[int, Target] = {}
-    for target in targets:
-        seen.setdefault(target.application.pk, target)
-    for target in seen.values():
-        kind = applications.backend_of(target.application)
-        backend = kind(applications.credentials_of(target.application))
-        backend.render(note_for(event, target=target), target.address, ref=0)
+def _store(call: Call, chunk: Sequence[Recipient], pace: immediate.Pace | None) -> list[Result]:
+    """Stores the deliveries of a chunk; with `pace` it sends them, too."""
+    found = [call.planned(each) for each in chunk]
+    rows = [each for each in found if isinstance(each, Delivery)]
+    waiting = [row for row in rows if row.finished_at is None]
+    if pace is not None:
+        for row in waiting:
+            row.due += immediate.HOLD
+    call.store(rows)
+    if connections[call.using].vendor == "sqlite" and len(rows) == CHUNK:
+        time.sleep(SQLITE_PAUSE)
+    ids: dict[int, list[int]] = {}
+    for row in waiting:
+        ids.setdefault(row.application_id or 0, []).append(row.pk)
+    if pace is not None and ids:
+        send = partial(immediate.send_rows, ids, pace=pace, using=call.using)
+        if immediate.in_transaction(call.using):
+            transaction.on_commit(send, using=call.using, robust=True)
+        else:
+            send()
+            _look_again(waiting, call.using)
+    return [each if isinstance(each, Result) else call.result_of(each) for each in found]
 
 
-def send_now(
-    targets: Sequence[Target],
-    *,
-    title: str = "",
-    message: str = "",
-    options: Mapping[str, Any] | None = None,
-    batch_size: int = 100,
-    using: str | None = None,
-) -> Counter[str]:
-    """Sends at once and keeps no row: nothing is retried, and no device is judged by the answers.
+def _look_again(rows: Iterable[Delivery], using: str) -> None:
+    """What has become of them."""
+    known = {row.pk: row for row in rows}
+    now = Delivery.objects.using(using).filter(pk__in=known)
+    for pk, state, error in now.values_list("pk", "state", "error"):
+        known[pk].state, known[pk].error = state, error
 
-    Returns how often each verdict was given. Raises `UnsupportedOption`.
-    """
-    database = alias(using)
-    event = make_event(
-        title=title, message=message, push=dict(options or {}), using=database, save=False
-    )
-    found: Counter[str] = Counter()
-    groups: dict[int, list[Target]] = {}
-    for target in targets:
-        groups.setdefault(target.application.pk, []).append(target)
-    for group in groups.values():
-        kind = applications.backend_of(group[0].application)
-        backend = kind(applications.credentials_of(group[0].application))
-        prepared: list[Prepared] = []
-        for number, target in enumerate(group):
-            try:
-                backend.check_address(target.address)
-                note = note_for(event, target=target)
-                prepared.append(backend.render(note, target.address, ref=number))
-            except (InvalidAddress, PayloadTooLarge):
-                found[Verdict.REFUSED.value] += 1
-        found.update(asyncio.run(_send(backend, prepared, batch_size)))
+
+def _unrecorded(call: Call, to: Any, pace: immediate.Pace) -> Results:
+    found = Results()
+    chunks = chunks_of(to, call.using)
+    if not immediate.in_transaction(call.using):
+        for chunk in chunks:
+            found += unrecorded.send(call, chunk, pace)
+        return found
+    for chunk in chunks:
+        found += [call.result(each, Delivery.State.WAITING, "for the commit") for each in chunk]
+        send = partial(_send_after_commit, call, _keys(chunk), pace)
+        transaction.on_commit(send, using=call.using, robust=True)
     return found
 
 
-async def _send(
-    backend: PushBackend, prepared: Sequence[Prepared], batch_size: int
-) -> Counter[str]:
-    found: Counter[str] = Counter()
-    await backend.open()
-    try:
-        for start in range(0, len(prepared), batch_size):
-            batch = prepared[start : start + batch_size]
-            missing = {message.ref for message in batch}
-            try:
-                async with asyncio.timeout(time_limit(type(backend)).total_seconds()):
-                    async with aclosing(backend.send(batch)) as answers:
-                        async for ref, outcome in answers:
-                            if ref in missing:
-                                missing.remove(ref)
-                                found[_word(outcome)] += 1
-            except Exception:
-                found[Verdict.RETRY.value] += len(missing)
-                missing = set()
-            found[Verdict.RETRY.value] += len(missing)
-    finally:
-        await backend.aclose()
-    return +found
+def _keys(chunk: Sequence[Recipient]) -> list[int | Target]:
+    """Not the devices: a transaction may be long, and they may have changed by its end."""
+    return [each.pk if isinstance(each, Device) else each for each in chunk]
 
 
-def _word(outcome: Outcome) -> str:
-    return outcome.verdict.value
+def _send_after_commit(call: Call, keys: Sequence[int | Target], pace: immediate.Pace) -> None:
+    known: Mapping[int, Device] = Device.objects.using(call.using).in_bulk(
+        [key for key in keys if isinstance(key, int)]
+    )
+    there: list[Recipient] = [
+        known[key] if isinstance(key, int) else key
+        for key in keys
+        if not isinstance(key, int) or key in known
+    ]
+    unrecorded.send(call, there, pace)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from routing.push import applications, notes
+from routing.push import notes
 from routing.push.backends.base import PushBackend
-from routing.push.deliveries import Change, Claim
+from routing.push.deliveries import Change
 from routing.push.models import Application
 from routing.push.outcomes import (
     InvalidAddress,
@@ -21,7 +21,7 @@ from routing.push.outcomes import (
 from routing.push.pausing import Answer
 from routing.push.recording import change_of
 from routing.push.rereading import Ready
-from routing.push.sending import Lived, Sender
+from routing.push.sending import Lived, time_limit
 from routing.push.slots import Room, Silence, room
 
 logger = logging.getLogger(__name__)
@@ -69,15 +69,28 @@ class Endpoint:
     def backend(self) -> PushBackend:
         return self.lived.backend
 
+    @property
+    def slots(self) -> int:
+        """How many messages may be on their way at once."""
+        return self.application.concurrency or self.backend.limits.concurrency
+
+    @property
+    def limit(self) -> timedelta:
+        """How long handing a batch over may take."""
+        return time_limit(type(self.backend))
+
     def room(self, flying: Counter[str]) -> Room:
         """How many more rows may be claimed, and of which origins none."""
-        slots = self.application.concurrency or self.backend.limits.concurrency
         if type(self.backend).origin is PushBackend.origin:
-            return Room(most=max(slots - flying.total(), 0))
-        return room(slots, flying, self.silence.origins.keys())
+            return Room(most=max(self.slots - flying.total(), 0))
+        return room(self.slots, flying, self.silence.origins.keys())
 
-    def prepare(self, ready: Ready, claim: Claim, *, ttl: timedelta) -> Message | Change:
-        """Renders one delivery; what can never be sent becomes its final state at once."""
+    def prepare(self, ready: Ready, claim: str, *, ttl: timedelta) -> Message | Change:
+        """Renders one delivery; what can never be sent becomes its final state at once.
+
+        `claim` is the id of its claim. A delivery that is not recorded has none: then it is what
+        tells its call from others.
+        """
         row = ready.row
         try:
             note = notes.note_of(
@@ -91,7 +104,7 @@ class Endpoint:
             )
             self.backend.check_address(ready.address)
             prepared = self.backend.render(
-                note, ready.address, ref=(row.pk, claim.id), attempt=row.attempts + 1
+                note, ready.address, ref=(row.pk or id(row), claim), attempt=row.attempts + 1
             )
             origin = self.backend.origin(ready.address) if row.kind == "device" else ""
         except (PayloadTooLarge, UnsupportedOption, InvalidAddress) as problem:
@@ -103,33 +116,10 @@ class Endpoint:
             return change_of(row, surprise, at=ready.at, debug=False)
         return Message(
             ready=ready,
-            claim=claim.id,
+            claim=claim,
             application=self.application,
             origin=origin,
             prepared=prepared,
             debug=self.backend.debug,
             silence=self.silence,
         )
-
-
-class Endpoints:
-    """One endpoint per application; another one when its credentials have changed."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Endpoint] = {}
-
-    def of(self, application: Application, sender: Sender) -> Endpoint:
-        """Raises whatever makes the backend impossible to load."""
-        known = self._known.get(application.pk)
-        same = ("version", "fingerprint", "backend", "concurrency")
-        if known is not None and all(
-            getattr(known.application, name) == getattr(application, name) for name in same
-        ):
-            return known
-        kind = applications.backend_of(application)
-        backend = kind(applications.credentials_of(application))
-        fresh = Endpoint(application, sender.adopt(backend))
-        self._known[application.pk] = fresh
-        if known is not None:
-            sender.retire(known.lived)
-        return fresh

@@ -5,7 +5,7 @@ constraint: a user who is deleted meanwhile must not make a chunk fail.
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
@@ -14,6 +14,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from notifications.models import Event
+
+if TYPE_CHECKING:
+    from routing.push.results import Results
 
 USER = settings.AUTH_USER_MODEL
 
@@ -69,6 +72,28 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
     def suspended(self) -> "DeviceQuerySet":
         return self.filter(suspended_until__gt=Now())
+
+    def send_message(self, message: str = "", **more: Any) -> "Results":
+        """A direct push to the active ones of these devices (`direct.send_message`)."""
+        from routing.push import direct  # late: it is made of these models
+
+        return direct.send_message(self, message, **more)
+
+    async def asend_message(self, message: str = "", **more: Any) -> "Results":
+        from routing.push import direct
+
+        return await direct.asend_message(self, message, **more)
+
+    def subscribe(self, topic: str) -> "Results":
+        """Adds the active ones to a topic at their provider (`topics.subscribe`)."""
+        from routing.push import topics
+
+        return topics.subscribe(self, topic)
+
+    def unsubscribe(self, topic: str) -> "Results":
+        from routing.push import topics
+
+        return topics.unsubscribe(self, topic)
 
 
 class Device(models.Model):
@@ -144,6 +169,33 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return f"{self.backend} {self.short_hash}"
+
+    def send_message(self, message: str = "", **more: Any) -> "Results":
+        """A direct push (`direct.send_message`); an inactive device is skipped, and says so."""
+        from routing.push import direct  # late: it is made of these models
+
+        return direct.send_message(self, message, **more)
+
+    async def asend_message(self, message: str = "", **more: Any) -> "Results":
+        from routing.push import direct
+
+        return await direct.asend_message(self, message, **more)
+
+    def subscribe(self, topic: str) -> "Results":
+        """Adds the device to a topic at its provider (`topics.subscribe`)."""
+        from routing.push import topics
+
+        return topics.subscribe(self, topic)
+
+    def unsubscribe(self, topic: str) -> "Results":
+        from routing.push import topics
+
+        return topics.unsubscribe(self, topic)
+
+    @property
+    def inactivity(self) -> str:
+        """Why nothing is sent to it."""
+        return f"device inactive: {self.reason}" if self.reason else "device inactive"
 
     @property
     def short_hash(self) -> str:
@@ -239,6 +291,10 @@ class Delivery(models.Model):
     kind = models.CharField(max_length=20, default="device")
     #: Planned by hand: no inbox, filter or quiet hours speak for or against it.
     direct = models.BooleanField(default=False)
+    #: Left to `send_messages_batch` and its like, while `PUSH_BATCH` is on.
+    batch = models.BooleanField(default=False)
+    #: The number to show, where the sender gave this recipient one of its own.
+    badge = models.PositiveIntegerField(null=True)
     state = models.CharField(max_length=20, choices=State.choices, default=State.WAITING)
     rank = models.SmallIntegerField(choices=Rank.choices, default=Rank.NORMAL)
     due = models.DateTimeField()
@@ -282,6 +338,12 @@ class Delivery(models.Model):
                 fields=["application", "rank", "due"],
                 name="hub_delivery_due",
                 condition=Q(state__in=["WAITING", "ERROR_RETRY"]),
+            ),
+            # a batch: what is due of any application, by rank and then by age
+            models.Index(
+                fields=["rank", "due"],
+                name="hub_delivery_batch",
+                condition=Q(batch=True, state__in=["WAITING", "ERROR_RETRY"]),
             ),
             # the claims of workers that are gone
             models.Index(fields=["lease"], name="hub_delivery_lease", condition=Q(state="SENDING")),

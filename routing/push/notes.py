@@ -82,6 +82,8 @@ def collapse_id(event: Event) -> str:
     replaces. At most 32 characters of base64url, which every provider takes."""
     if replaces(event):
         return hashlib.sha256(f"tag {event.tag}".encode()).hexdigest()[:32]
+    if event._state.adding:  # nothing is recorded of it: its call has given it a mark
+        return f"push-{event.mark[:24]}"  # type: ignore[attr-defined]
     return f"event-{event.pk}"
 
 

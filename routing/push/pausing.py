@@ -42,7 +42,8 @@ SUSPENDED = "device suspended"
 class Answer:
     """An outcome, and of what."""
 
-    delivery_id: int
+    #: None where nothing is recorded.
+    delivery_id: int | None
     device_id: int | None
     user_id: Any
     origin: str

@@ -35,7 +35,7 @@ class Ready:
 
     row: Delivery
     words: Words
-    #: The badge, unless the event says otherwise.
+    #: The badge, unless the event says otherwise: the recipient's own, or the unread ones.
     unread: int | None
     address: Address
     #: The database's time when it was read.
@@ -89,8 +89,8 @@ def reread(claim: Claim, *, limit: timedelta, blocked: Blocked, using: str) -> R
         blocked=blocked,
     )
     found = Reread()
-    # Last, so that nothing is older than what it says.
-    rows = list(_rows(held))
+    # Last, so that nothing is older than what it says. In the order in which they were claimed.
+    rows = sorted(_rows(held), key=lambda row: (row.rank, row.due, row.pk))
     events = _events({row.event_id for row in rows}, using)
     types = {event.type_id for event in events.values()}
     chosen = _choices(users, types, using)
@@ -164,7 +164,7 @@ def _ready(row: Delivery, context: _Context) -> Ready:
     return Ready(
         row=row,
         words=Words(**own, push_title=title, push_body=body),
-        unread=context.unread.get(row.user_id),
+        unread=context.unread.get(row.user_id) if row.badge is None else row.badge,
         address=address_of(row),
         at=now,
     )
@@ -177,7 +177,7 @@ def _check_device(row: Delivery) -> None:
     if device is None:
         raise _NotNow(State.SKIPPED, "device deleted")
     if not device.active or not device.live:
-        raise _NotNow(State.SKIPPED, f"device inactive: {device.reason}")
+        raise _NotNow(State.SKIPPED, device.inactivity)
     if device.user_id != row.user_id:
         raise _NotNow(State.SKIPPED, "device of another user")
     if row.user_active is False:  # type: ignore[attr-defined]

@@ -1,20 +1,20 @@
 """The event loop in which backends live, in a thread of its own.
 
 Backends keep connections, tokens and signed headers: they are opened once and closed when their
-application's credentials change or the worker ends. What they answer goes into a queue, from
-which the worker, which alone touches the database, takes it.
+application's credentials change or the worker ends. What they answer goes into a queue of whoever
+handed the message over, and who alone touches the database.
 """
 
 import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -22,6 +22,10 @@ from routing.push.backends.base import PushBackend
 from routing.push.outcomes import Outcome, Prepared, Scope, Verdict
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: `(ref, outcome)` of each message that was handed over.
+Answers = queue.SimpleQueue[tuple[Any, Outcome]]
 
 #: Beyond twice the time of a request (one may wait for another's lane), before a backend that
 #: does not answer is given up.
@@ -49,10 +53,9 @@ class Lived:
 
 
 class Sender:
-    """Takes batches from the worker's thread and gives back `(ref, outcome)` in `answers`."""
+    """Takes batches from other threads and gives back `(ref, outcome)` in the queues they name."""
 
     def __init__(self) -> None:
-        self.answers: queue.SimpleQueue[tuple[Any, Outcome]] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="hub-push"))
         self._all: list[Lived] = []
@@ -73,8 +76,19 @@ class Sender:
         self._all.remove(lived)
         asyncio.run_coroutine_threadsafe(self._retire(lived), self._loop)
 
-    def hand_over(self, lived: Lived, batch: Sequence[Prepared]) -> None:
-        asyncio.run_coroutine_threadsafe(self._start(lived, batch), self._loop)
+    def hand_over(self, lived: Lived, batch: Sequence[Prepared], answers: Answers) -> None:
+        asyncio.run_coroutine_threadsafe(self._start(lived, batch, answers), self._loop)
+
+    def ask(self, lived: Lived, question: Callable[[PushBackend], Coroutine[Any, Any, T]]) -> T:
+        """What a coroutine of the open backend returns; waits for it. Raises what it raises, and
+        `NotOpened`."""
+        return asyncio.run_coroutine_threadsafe(self._ask(lived, question), self._loop).result()
+
+    async def _ask(
+        self, lived: Lived, question: Callable[[PushBackend], Coroutine[Any, Any, T]]
+    ) -> T:
+        await self._open(lived)
+        return await question(lived.backend)
 
     def close(self) -> None:
         """Ends what is still under way (it is answered as `retry`) and all backends."""
@@ -90,26 +104,26 @@ class Sender:
         if not self._thread.is_alive():
             self._loop.close()
 
-    async def _start(self, lived: Lived, batch: Sequence[Prepared]) -> None:
-        task = asyncio.ensure_future(self._send(lived, batch))
+    async def _start(self, lived: Lived, batch: Sequence[Prepared], answers: Answers) -> None:
+        task = asyncio.ensure_future(self._send(lived, batch, answers))
         lived.tasks.add(task)
         task.add_done_callback(lived.tasks.discard)
 
-    async def _send(self, lived: Lived, batch: Sequence[Prepared]) -> None:
+    async def _send(self, lived: Lived, batch: Sequence[Prepared], answers: Answers) -> None:
         """Every message is answered once, whatever the backend does."""
         missing = {message.ref for message in batch}
         lost = Outcome(verdict=Verdict.RETRY, reason="no answer", may_have_arrived=True)
         try:
             await self._open(lived)
             async with asyncio.timeout(time_limit(type(lived.backend)).total_seconds()):
-                async with aclosing(lived.backend.send(batch)) as answers:
-                    async for ref, outcome in answers:
+                async with aclosing(lived.backend.send(batch)) as found:
+                    async for ref, outcome in found:
                         if ref in missing:
                             missing.remove(ref)
-                            self.answers.put((ref, outcome))
+                            answers.put((ref, outcome))
         except asyncio.CancelledError:
             lost = HANDED_BACK
-        except _NotOpened as error:
+        except NotOpened as error:
             lost = error.outcome
         except Exception as error:
             # Its text may hold an address.
@@ -119,7 +133,7 @@ class Sender:
             )
         finally:
             for ref in missing:
-                self.answers.put((ref, lost))
+                answers.put((ref, lost))
 
     async def _open(self, lived: Lived) -> None:
         if lived.opened is None:
@@ -129,7 +143,7 @@ class Sender:
         except ImproperlyConfigured as error:
             lived.opened = None
             logger.error("backend not opened error=%s", type(error).__name__)
-            raise _NotOpened(
+            raise NotOpened(
                 Outcome(
                     verdict=Verdict.MISCONFIGURED,
                     reason=f"backend not opened: {type(error).__name__}",
@@ -138,7 +152,7 @@ class Sender:
             ) from None
         except Exception as error:
             lived.opened = None
-            raise _NotOpened(
+            raise NotOpened(
                 Outcome(verdict=Verdict.RETRY, reason=f"not opened: {type(error).__name__}")
             ) from None
 
@@ -165,7 +179,7 @@ class Sender:
             logger.warning("backend close failed error=%s", type(error).__name__)
 
 
-class _NotOpened(Exception):
+class NotOpened(Exception):
     """The backend could not be opened; nothing was handed over."""
 
     def __init__(self, outcome: Outcome) -> None:

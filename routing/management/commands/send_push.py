@@ -2,18 +2,23 @@
 
 import json
 from argparse import ArgumentParser
+from collections import Counter
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
 
 from routing.push import applications, direct, notes
+from routing.push.calls import KINDS
 from routing.push.deliveries import alias
 from routing.push.models import Application, Device
-from routing.push.outcomes import InvalidAddress, PayloadTooLarge, UnsupportedOption
+from routing.push.outcomes import UnsupportedOption
+from routing.push.results import Results
 
-TARGETS = ("user", "device", "topic", "condition")
+TARGETS = ("user", "device", "application", *KINDS)
+NOBODY = "there is no active device to send to"
 
 
 class Command(BaseCommand):
@@ -31,10 +36,12 @@ class Command(BaseCommand):
         )
         to.add_argument("--topic", metavar="NAME", help="a topic at the application's provider")
         to.add_argument("--condition", metavar="TEXT", help="topics joined by && and ||")
+        to.add_argument("--alias", metavar="ID", help="a user's id at the application's provider")
         what = parser.add_argument_group("what")
         what.add_argument("--title", default="")
         what.add_argument("--message", default="")
         what.add_argument("--url", default="")
+        what.add_argument("--tag", default="")
         what.add_argument("--badge", metavar="NUMBER")
         what.add_argument("--sound")
         what.add_argument("--extra", metavar="JSON", help="an object: the push's data")
@@ -45,34 +52,60 @@ class Command(BaseCommand):
         keep = parser.add_mutually_exclusive_group()
         keep.add_argument("--persist", action="store_true", default=True, dest="persist")
         keep.add_argument("--no-persist", action="store_false", dest="persist")
-        parser.add_argument("--batch-size", default="100", metavar="NUMBER", help="of --no-persist")
+        parser.add_argument(
+            "--immediately", action="store_true", help="send it in this process; record it"
+        )
+        parser.add_argument(
+            "--batch-size",
+            default="100",
+            metavar="NUMBER",
+            help="messages on their way at once, with --immediately and --no-persist",
+        )
 
     def handle(self, **options: Any) -> None:
         batch_size = _integer("--batch-size", options["batch_size"], least=1)
         push = _options(options)
         if not (options["title"] or options["message"] or options["extra"]):
             raise CommandError("say something: --message, --title or --extra")
-        words = {"title": options["title"], "message": options["message"]}
+        words = {"title": options["title"], "message": options["message"], "tag": options["tag"]}
+        to = _recipients(options)
         try:
-            targets = _targets(options)
-            if not targets:
-                raise CommandError("there is no active device to send to")
-            direct.check(targets, **words, options=push, using=alias())
+            problems = direct.problems(to, **words, **push)
+            if problems:
+                raise CommandError(f"it cannot be sent: {'; '.join(problems)}")
             if options["dry_run"]:
-                self.stdout.write(f"{len(targets)} would be sent to.")
+                self._dry_run(to)
                 return
-            if options["persist"]:
-                event = direct.push(targets, **words, options=push)
-                self.stdout.write(f"{len(targets)} planned, as event {event.pk}.")
-                return
-            found = direct.send_now(targets, **words, options=push, batch_size=batch_size)
-        except PayloadTooLarge as error:
-            raise CommandError(f"the message is too long: {error}") from None
-        except (UnsupportedOption, InvalidAddress, ImproperlyConfigured) as error:
+            results = direct.send_message(
+                to,
+                **words,
+                **push,
+                persist=options["persist"],
+                send_immediately=options["immediately"],
+                at_once=batch_size,
+            )
+        except (UnsupportedOption, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(", ".join(f"{number} {word}" for word, number in found.items()))
-        if found["sent"] < len(targets):
-            raise CommandError(f"{len(targets) - found['sent']} of {len(targets)} were not sent")
+        self._say(results)
+
+    def _dry_run(self, to: Any) -> None:
+        count = 1 if isinstance(to, direct.Target) else to.count()
+        if not count:
+            raise CommandError(NOBODY)
+        self.stdout.write(f"{count} would be sent to.")
+
+    def _say(self, results: Results) -> None:
+        """Raises `CommandError` where somebody got nothing."""
+        if not results:
+            raise CommandError(NOBODY)
+        counts = ((results.sent, "sent"), (results.waiting, "planned"), (results.failed, "failed"))
+        said = ", ".join(f"{count} {word}" for count, word in counts if count)
+        event = f", as event {results.event.pk}" if results.event is not None else ""
+        self.stdout.write(f"{said}{event}.")
+        if results.failed:
+            reasons = Counter(result.reason for result in results if result.is_failed)
+            why = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
+            raise CommandError(f"{results.failed} of {len(results)} were not sent: {why}")
 
 
 def _integer(name: str, text: str, *, least: int) -> int:
@@ -111,28 +144,33 @@ def _extra(text: str) -> dict[str, Any]:
     return found
 
 
-def _targets(options: dict[str, Any]) -> list[direct.Target]:
-    """Raises `CommandError` for what there is not, and where nobody is named."""
-    if sum(bool(options[name]) for name in TARGETS) > 1:
+def _recipients(options: dict[str, Any]) -> Any:
+    """Devices, as a queryset, or one place at a provider.
+
+    Raises `CommandError` for what there is not, and where nobody is named.
+    """
+    if sum(bool(options[name]) for name in ("user", "device", *KINDS)) > 1:
         raise CommandError("name users, devices, or a topic, not several of these")
     application = _application(options["application"])
-    for kind in ("topic", "condition"):
+    for kind in KINDS:
         if options[kind]:
             if application is None:
                 raise CommandError(f"--{kind} needs --application")
-            return [direct.recipient(application, kind=kind, recipient=options[kind])]
-    rows = Device.objects.using(alias()).active().select_related("application")
+            return direct.recipient(application, kind=kind, recipient=options[kind])
+    rows = Device.objects.using(alias()).active().order_by("pk")
     if options["user"]:
         rows = rows.filter(user__in=_users(options["user"]))
     elif options["device"]:
         ids = [_integer("--device", each, least=1) for each in options["device"]]
         rows = rows.filter(pk__in=ids)
     elif application is None:
-        raise CommandError("say to whom: --user, --device, --application, --topic or --condition")
-    found = direct.targets_of(rows.order_by("pk"), using=alias())
+        raise CommandError(f"say to whom: {', '.join(f'--{name}' for name in TARGETS)}")
     if application is None:
-        return found
-    return [target for target in found if target.application.pk == application.pk]
+        return rows
+    mine = Q(application=application)
+    if applications.current().default_of(application.backend) == application:
+        mine |= Q(application=None, backend=application.backend)
+    return rows.filter(mine)
 
 
 def _application(name: str | None) -> Application | None:

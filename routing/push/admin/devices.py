@@ -5,14 +5,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 
 from routing.push import devices, direct
 from routing.push.admin.base import ModelAdmin
-from routing.push.models import Delivery, Device
-from routing.push.outcomes import InvalidAddress, PayloadTooLarge, UnsupportedOption
+from routing.push.models import Device
 
 SHORT = 12  # characters of a hash that are shown
 HASH = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
@@ -102,16 +100,9 @@ class DeviceAdmin(ModelAdmin):
 
     @admin.action(description="Send a test message", permissions=["change"])
     def send_test(self, request: HttpRequest, queryset: "QuerySet[Device]") -> None:
-        try:
-            event = direct.send_to_devices(queryset, title="Test", message="This is a test.")
-        except (
-            direct.NothingToSend,
-            UnsupportedOption,
-            PayloadTooLarge,
-            InvalidAddress,
-            ImproperlyConfigured,
-        ) as error:
-            self.message_user(request, f"Nothing sent: {error}", messages.ERROR)
+        results = direct.send_message(queryset, "This is a test.", title="Test")
+        if results.event is None:
+            reasons = sorted({result.reason for result in results}) or ["no active device"]
+            self.message_user(request, f"Nothing sent: {', '.join(reasons)}", messages.ERROR)
             return
-        planned = Delivery.objects.filter(event=event).count()
-        self.message_user(request, f"{planned} planned, as event {event.pk}.")
+        self.message_user(request, f"{results.waiting} planned, as event {results.event.pk}.")

@@ -1,18 +1,14 @@
 """A test push to a device of one's own: what a person presses to see that it rings."""
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.api import HubView, operation
 from notifications.api.throttles import UserThrottle
-from routing.push import direct
 from routing.push.api import answers
 from routing.push.api.views import TAG, own
-from routing.push.backends.registry import UnknownBackend
 from routing.push.models import Delivery, Device
-from routing.push.outcomes import InvalidAddress
 
 
 class TestThrottle(UserThrottle):
@@ -34,15 +30,12 @@ class DeviceTestView(HubView):
     )
     def post(self, request: Request, device_id: int) -> Response:
         device = own(request, device_id)
-        try:
-            event = direct.send_to_device(
-                device,
-                title=gettext("It works"),
-                message=gettext("Notifications reach this device."),
-            )
-        except (direct.NothingToSend, InvalidAddress, ImproperlyConfigured, UnknownBackend):
+        [result] = device.send_message(
+            gettext("Notifications reach this device."), title=gettext("It works")
+        )
+        if result.delivery_id is None or result.is_failed:
             return Response({"code": "cannot_send", "detail": _why(device)}, status=409)
-        row = Delivery.objects.select_related("application").get(event=event.pk, device=device.pk)
+        row = Delivery.objects.select_related("application").get(pk=result.delivery_id)
         return Response(answers.delivery_json(row), status=202)
 
 

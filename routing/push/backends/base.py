@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from routing.push.outcomes import Address, Limits, Note, Outcome, Prepared
+from routing.push.outcomes import Address, Limits, Note, Outcome, Prepared, Verdict
 
 
 class PushBackend:
@@ -61,6 +61,15 @@ class PushBackend:
         connection is lost. Messages beyond `limits.concurrency` wait inside. Who leaves early
         closes it (`contextlib.aclosing`), which ends the requests that are under way."""
         raise NotImplementedError
+
+    async def subscribe(self, address: Address, topic: str) -> Outcome:
+        """Adds a device to a topic, for backends whose provider has them; a repeat changes nothing.
+        Raises `InvalidAddress` for a name that is none."""
+        return Outcome(verdict=Verdict.REFUSED, reason=f"{self.name} has no topics")
+
+    async def unsubscribe(self, address: Address, topic: str) -> Outcome:
+        """Takes it out again."""
+        return Outcome(verdict=Verdict.REFUSED, reason=f"{self.name} has no topics")
 
     async def probe(self) -> str:
         """Asks the provider whether the credentials work; returns a sentence, raises on trouble."""

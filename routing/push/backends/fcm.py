@@ -182,15 +182,26 @@ class FcmBackend(PostingBackend):
             ask = partial(Request(session), timeout=self.limits.request_seconds)
             self._account.refresh(ask)
 
-    async def subscribe(self, address: Address, topic: str) -> bool:
-        """Adds a device to a topic; False where FCM refuses. A repeat changes nothing."""
+    async def subscribe(self, address: Address, topic: str) -> Outcome:
         path = f"/registrations/{address.token}/topicSubscriptions?topicName={topic_of(topic)}"
-        return (await self._ask(path, b"{}")).status in (200, 409)
+        return await self._ask_about_topic(path, b"{}", method="POST")
 
-    async def unsubscribe(self, address: Address, topic: str) -> bool:
+    async def unsubscribe(self, address: Address, topic: str) -> Outcome:
         name = f"/registrations/{address.token}/topicSubscriptions/{topic_of(topic)}"
-        answer = await self._ask(f"{name}?allowMissing=true", b"", method="DELETE")
-        return answer.status == 200
+        return await self._ask_about_topic(f"{name}?allowMissing=true", b"", method="DELETE")
+
+    async def _ask_about_topic(self, path: str, body: bytes, *, method: str) -> Outcome:
+        try:
+            answer = await self._ask(path, body, method=method)
+        except Unanswered as nobody:
+            return nobody.outcome
+        code, reason = code_of(answer)
+        if answer.status == 409:  # it is in it already
+            return answers.SENT.outcome("", status=409)
+        rule = ANSWERS.get((answer.status, code)) or ANSWERS.get((answer.status, ""))
+        return (rule or answers.rule_for(answer.status, {})).outcome(
+            reason, status=answer.status, retry_after=answers.retry_after(answer.headers)
+        )
 
     async def probe(self) -> str:
         await self.token.get()

@@ -124,7 +124,7 @@ class OneSignalBackend(PostingBackend):
         # Not sent as headers: what tells messages apart that say the same.
         headers = {
             "kind": address.kind,
-            "about": repr(ref) if note.event_id is None else str(note.event_id),
+            "about": note.collapse_id or repr(ref) if note.event_id is None else str(note.event_id),
             "urgent": "yes" if note.priority == "high" else "",
         }
         return Prepared(ref=ref, address=address, headers=headers, body=body, attempt=attempt)

@@ -11,5 +11,6 @@ HUB = {
     **HUB,
     **faulty.hub(os.environ["HUB_TEST_FOLDER"]),
     "PUSH_LEASE": timedelta(seconds=1),
+    "PUSH_BATCH": os.environ.get("HUB_TEST_BATCH", "off") == "on",
     "WORKER_IN_SERVER": os.environ.get("HUB_TEST_WORKER", "off"),
 }

@@ -566,13 +566,16 @@ async def test_a_message_has_the_time_of_one_request_for_all_of_its_requests(
 
 
 async def test_subscribing_to_a_topic_and_leaving_it(backend: FcmBackend, google: Google) -> None:
-    assert await backend.subscribe(PHONE, "/topics/news")
+    assert (await backend.subscribe(PHONE, "/topics/news")).verdict is Verdict.SENT
     google.always(409, error("ALREADY_EXISTS"))
-    assert await backend.subscribe(PHONE, "news")
+    assert (await backend.subscribe(PHONE, "news")).verdict is Verdict.SENT
     google.always(200, {})
-    assert await backend.unsubscribe(PHONE, "news")
+    assert (await backend.unsubscribe(PHONE, "news")).verdict is Verdict.SENT
     google.always(403, error("PERMISSION_DENIED"))
-    assert not await backend.subscribe(PHONE, "news")
+    refused = await backend.subscribe(PHONE, "news")
+    assert (refused.verdict, refused.reason) == (Verdict.MISCONFIGURED, "PERMISSION_DENIED")
+    with pytest.raises(InvalidAddress):
+        await backend.subscribe(PHONE, "no/topic")
     asked = [(r.method, r.path) for r in google.requests if r.path != "/token"]
     base = f"/v1/projects/hub-test/registrations/{TOKEN}/topicSubscriptions"
     assert asked == [

@@ -13,6 +13,7 @@ from notifications import event_types
 from notifications.models import Event, EventType
 from routing.push import devices, direct, retention
 from routing.push.backends.dummy import DummyBackend
+from routing.push.calls import TYPE
 from routing.push.models import Delivery, Device
 from tests.routing.push.conftest import Hand, pushed, states
 
@@ -47,19 +48,13 @@ def test_a_direct_push_needs_no_inbox_and_shows_in_none(
     phone_of: Any, hand: Hand, alice: Any
 ) -> None:
     phone_of(alice)
-    event = direct.send_to_user(alice, title="Hello")
+    event = direct.send_to_user(alice, title="Hello").event
     hand.work()
     assert states() == ["DEBUG"]
-    assert event.type.name == direct.TYPE
-    assert direct.TYPE not in {row.name for row in EventType.objects.active()}
+    assert event is not None and event.type.name == TYPE
+    assert TYPE not in {row.name for row in EventType.objects.active()}
     event_types.sync()
-    assert EventType.objects.filter(name=direct.TYPE).exists()
-
-
-def test_a_single_inactive_device_is_not_sent_to(phone_of: Any, alice: Any) -> None:
-    phone = phone_of(alice, active=False)
-    with pytest.raises(direct.NothingToSend):
-        direct.send_to_device(phone, title="Hello")
+    assert EventType.objects.filter(name=TYPE).exists()
 
 
 def test_all_devices_of_an_application(phone_of: Any, hand: Hand, alice: Any, bob: Any) -> None:
@@ -83,14 +78,24 @@ def test_a_topic_is_sent_to_without_a_device(phones: None, hand: Hand) -> None:
     )
 
 
+@pytest.mark.django_db(transaction=True)
 def test_without_persistence_nothing_is_left_behind(phone_of: Any, alice: Any, bob: Any) -> None:
     phone_of(alice, "ok-1")
     said = run("send_push", "--user", "alice", "--message", "Hi", "--no-persist")
     assert "1 sent" in said
     assert (pushed(), Delivery.objects.count(), Event.objects.count()) == (["ok-1"], 0, 0)
     phone_of(bob, "reject-1")
-    with pytest.raises(CommandError, match="1 of 2 were not sent"):
+    with pytest.raises(CommandError, match=r"1 of 2 were not sent: reject \(1\)"):
         run("send_push", "--application", "phones", "--message", "Hi", "--no-persist")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_sent_immediately_is_recorded(phone_of: Any, alice: Any, bob: Any) -> None:
+    phone_of(alice, "ok-1")
+    phone_of(bob, "retry-60-1")
+    said = run("send_push", "--application", "phones", "--message", "Hi", "--immediately")
+    assert "1 sent, 1 planned, as event" in said
+    assert states() == ["DEBUG", "ERROR_RETRY"]
 
 
 def test_a_dry_run_sends_nothing(phone_of: Any, alice: Any) -> None:
@@ -115,6 +120,8 @@ def test_a_dry_run_sends_nothing(phone_of: Any, alice: Any) -> None:
         (["--user", "alice", "--message", "Hi", "--device", "x"], "not several"),
         (["--device", "x", "--message", "Hi"], "--device must be an integer"),
         (["--topic", "news", "--message", "Hi"], "--topic needs --application"),
+        (["--alias", "7", "--message", "Hi"], "--alias needs --application"),
+        (["--user", "alice", "--title", "x" * 201], "title must have at most 200"),
         (["--user", "bob", "--message", "Hi"], "no active device"),
         (["--user", "alice", "--message", "x" * 5000], "too long"),
     ],

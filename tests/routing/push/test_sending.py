@@ -1,6 +1,7 @@
 """The loop in which backends live: who is answered, and what is closed."""
 
 import asyncio
+import queue
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from routing.push import sending
 from routing.push.backends.base import PushBackend
 from routing.push.outcomes import Address, Limits, Outcome, Prepared, Verdict
-from routing.push.sending import Sender
+from routing.push.sending import Answers, Sender
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.embedded  # no database: once is enough
@@ -57,22 +58,21 @@ def batch(count: int) -> list[Prepared]:
 
 def test_each_message_is_answered_once_and_the_backend_is_left_tidily(sender: Sender) -> None:
     backend = Watched()
-    sender.hand_over(sender.adopt(backend), batch(3))
-    found = [sender.answers.get(timeout=5) for _ in range(3)]
+    answers: Answers = queue.SimpleQueue()
+    sender.hand_over(sender.adopt(backend), batch(3), answers)
+    found = [answers.get(timeout=5) for _ in range(3)]
     assert found[0] == (0, SENT)
     assert {ref for ref, _ in found} == {0, 1, 2}
     assert all(outcome.may_have_arrived for ref, outcome in found if ref)
     wait_for(lambda: backend.left_in is not None)
     assert backend.left_in is backend.sent_in
-    assert sender.answers.empty()
+    assert answers.empty()
     sender.close()
     assert backend.closed
 
 
-def test_a_consumer_that_fails_between_two_answers_leaves_it_tidily_too(
-    sender: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend, put = Watched(), sender.answers.put
+def test_a_consumer_that_fails_between_two_answers_leaves_it_tidily_too(sender: Sender) -> None:
+    backend = Watched()
 
     class Full:
         def __init__(self) -> None:
@@ -82,9 +82,8 @@ def test_a_consumer_that_fails_between_two_answers_leaves_it_tidily_too(
             self.asked += 1
             if self.asked == 1:
                 raise MemoryError
-            put(found)
 
-    monkeypatch.setattr(sender, "answers", Full())
-    sender.hand_over(sender.adopt(backend), batch(2))
+    full: Any = Full()
+    sender.hand_over(sender.adopt(backend), batch(2), full)
     wait_for(lambda: backend.left_in is not None)
     assert backend.left_in is backend.sent_in
