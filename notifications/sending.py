@@ -248,7 +248,7 @@ def _short_way(draft: Draft) -> Event:
             earlier = _store(draft)
             if earlier is not None:
                 return earlier
-            recipients = fanout.store(event, keys, using=using)
+            recipients = fanout.store(event, keys, using=using, fresh=True)
             if not fanout.plan(event, recipients, using=using):
                 row = _audience_row(draft, keys, inline=True)
                 row.plan_only, row.attempts = True, 1

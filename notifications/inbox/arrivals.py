@@ -4,6 +4,10 @@ The order inside it is the contract (docs/architecture.md): lock the inboxes in 
 with ON CONFLICT DO NOTHING, raise only the inboxes whose row was inserted. Whether a user has the
 event already is never decided by a sub-select: a statement's snapshot is older than the lock that
 it waited for.
+
+An event that nobody in the chunk can have yet goes a shorter way: the inboxes are raised first, in
+user order as well, which is all the lock there is, and a row that does exist after all fails the
+statement instead of leaving a hole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +34,25 @@ INSERT = """
     WHERE {told}
     ON CONFLICT (user_id, event_id) DO NOTHING
     RETURNING user_id, version, silent
+"""
+FRESH = """
+    WITH told AS MATERIALIZED (
+        SELECT l.user_id, {silent} AS silent
+        FROM (
+            SELECT u.{user_key} AS user_id FROM {users} u WHERE u.{user_key} {in_keys} {is_active}
+        ) l
+        {filters}
+        WHERE {told}
+        ORDER BY l.user_id
+    ), raised AS (
+        {raise}
+        FROM told n WHERE i.user_id = n.user_id
+        RETURNING i.user_id, i.version, i.unread, i.unseen, n.silent, i.pushable
+    ), inserted AS (
+        INSERT INTO {notification} (user_id, event_id, arrived, version, silent)
+        SELECT user_id, %s, version, version, silent FROM raised
+    )
+    SELECT * FROM raised ORDER BY user_id
 """
 FILTERS = """
     LEFT JOIN {filter} fi ON fi.type_id = %s AND fi.channel = 'inbox' AND fi.user_id = l.user_id
@@ -71,18 +94,30 @@ NONE: OwnWords = {}
 
 
 def arrive(
-    event: Event, user_ids: Sequence[Any], *, using: str, words: OwnWords = NONE
+    event: Event,
+    user_ids: Sequence[Any],
+    *,
+    using: str,
+    words: OwnWords = NONE,
+    fresh: bool = False,
 ) -> list[Recipient]:
     """Stores `event` in the inboxes of these users, as far as they exist, are active and have
     not muted its type; whoever has it already keeps it as it is.
 
     Takes the ids of a few chunks (`fanout.TOGETHER`); runs inside the caller's transaction, READ
-    COMMITTED. Returns those who got it now, in user order.
+    COMMITTED. `fresh`: nobody is thought to have it; then somebody who has raises
+    `IntegrityError`, and the transaction is to be repeated without. Returns those who got it now,
+    in user order.
     """
     sql = Sql(using)
     keys = sql.keys(user_ids)
-    way = _arrive_at_once if sql.postgres else _arrive_in_steps
-    return _recipients(sql, way(sql, event, keys, words), words)
+    if not sql.postgres:
+        rows = _arrive_in_steps(sql, event, keys, words)
+    elif fresh and not words:
+        rows = _arrive_fresh(sql, event, keys)
+    else:
+        rows = _arrive_at_once(sql, event, keys, words)
+    return _recipients(sql, rows, words)
 
 
 def _recipients(sql: Sql, rows: list[tuple[Any, ...]], words: OwnWords = NONE) -> list[Recipient]:
@@ -116,21 +151,40 @@ def _words(sql: Sql, words: OwnWords) -> tuple[dict[str, str], list[Any]]:
     return {**named, "words": join}, parameters
 
 
+def _choices(event: Event) -> tuple[dict[str, str], list[Any]]:
+    """What the users' filters say of this event, and the parameters of that."""
+    if event.type.critical:
+        return {"told": "TRUE", "silent": "FALSE", "filters": ""}, []
+    inbox, live = (str(flag).upper() for flag in (event.type.inbox, event.type.live))
+    told, silent = f"COALESCE(fi.enabled, {inbox})", f"NOT COALESCE(fl.enabled, {live})"
+    return {"told": told, "silent": silent, "filters": FILTERS}, [event.type_id, event.type_id]
+
+
+def _raise(sql: Sql, event: Event) -> tuple[str, list[Any]]:
+    end = sql.time(event.expires_at)
+    if end is None:
+        return _fill(RAISE, expiry=""), []
+    return _fill(RAISE, expiry=EXPIRY), [end, end]
+
+
 def _parts(sql: Sql, event: Event, keys: Any, words: OwnWords, *, locked: str) -> _Parts:
     """`locked` is the SQL of what stands for the locked inboxes."""
-    told, silent, joins, choices = "TRUE", "FALSE", "", []
-    if not event.type.critical:
-        inbox, live = (str(flag).upper() for flag in (event.type.inbox, event.type.live))
-        told, silent = f"COALESCE(fi.enabled, {inbox})", f"NOT COALESCE(fl.enabled, {live})"
-        joins, choices = FILTERS, [event.type_id, event.type_id]
-    end = sql.time(event.expires_at)
+    choices, types = _choices(event)
     own, texts = _words(sql, words)
+    raised, raised_parameters = _raise(sql, event)
     return _Parts(
-        insert=_fill(INSERT, told=told, silent=silent, filters=joins, locked=locked, **own),
-        insert_parameters=[event.pk, keys, *choices, *texts],
-        raised=_fill(RAISE, expiry=EXPIRY if end is not None else ""),
-        raised_parameters=[end, end] if end is not None else [],
+        insert=_fill(INSERT, locked=locked, **choices, **own),
+        insert_parameters=[event.pk, keys, *types, *texts],
+        raised=raised,
+        raised_parameters=raised_parameters,
     )
+
+
+def _arrive_fresh(sql: Sql, event: Event, keys: Any) -> list[tuple[Any, ...]]:
+    choices, types = _choices(event)
+    raised, raised_parameters = _raise(sql, event)
+    statement = _fill(FRESH, **{"raise": raised, **choices})
+    return sql.rows(statement, [keys, *types, *raised_parameters, event.pk])
 
 
 def _arrive_at_once(sql: Sql, event: Event, keys: Any, words: OwnWords) -> list[tuple[Any, ...]]:
