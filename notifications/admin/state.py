@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.db.models import Q
 
-from notifications.admin.base import BoundedPaginator, LookOnly, ModelAdmin, NoDeletion, OfUsers
+from notifications.admin.base import BoundedPaginator, LookOnly, ModelAdmin, NoDeletion
+from notifications.admin.inboxes import OfUsers
 from notifications.models import HubState, IdempotencyKey, Imported, Token
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 
 from notifications import EVERYONE, service_keys
 from notifications.models import Inbox
-from routing.push import devices, direct
+from routing.push import devices
 from routing.push.models import Delivery, Device
 from routing.push.registration import register
 from tests.routing.push.conftest import PHONES, Hand, pushed, states
@@ -171,13 +171,13 @@ class TestOpenRegistration:
         hand.broadcasts()
         hand.work()
         assert not Delivery.objects.exists()
-        direct.send_to_device(device, title="New version")
+        device.send_message(title="New version")
         hand.work()
         assert (pushed(), states()) == (["ok-1"], ["DEBUG"])
 
     def test_one_that_is_gone_is_ended(self, hand: Hand) -> None:
         nobody().ask("POST", "devices/", {"backend": "dummy", "token": "dead-x"})
-        direct.send_to_device(Device.objects.get(), title="Hello")
+        Device.objects.get().send_message("Hello")
         hand.work()
         device = Device.objects.get()
         assert (device.active, device.reason) == (False, "gone")
