@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
+SHORTEST_TOKEN = 32
 LOOPBACK_NAMES = {"localhost"}
 
 
@@ -144,6 +145,20 @@ def check_log_level(**_: Any) -> list[CheckMessage]:
             "HUB_LOG_LEVEL is DEBUG",
             hint="Libraries log more then than is meant for keeping. Use INFO.",
             id="hub.W108",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_metrics_token(**_: Any) -> list[CheckMessage]:
+    if not settings.METRICS_TOKEN or len(settings.METRICS_TOKEN) >= SHORTEST_TOKEN:
+        return []
+    return [
+        Warning(
+            f"HUB_METRICS_TOKEN has fewer than {SHORTEST_TOKEN} characters",
+            hint="Nothing limits how often somebody may try it. python3 -c"
+            " 'import secrets; print(secrets.token_urlsafe(32))' makes one.",
+            id="hub.W109",
         )
     ]
 

@@ -43,14 +43,14 @@ def ready(request: HttpRequest) -> JsonResponse:
 @require_safe
 async def numbers(request: HttpRequest) -> JsonResponse:
     """What this process holds at the moment, for whoever looks for leaks: on this machine only."""
-    if not (settings.DEBUG or _is_local(request)):
+    if not (settings.DEBUG or is_local(request)):
         raise PermissionDenied
-    here = runtime._running
+    here = runtime.current()
     return JsonResponse(
         {
             "sockets": here.registry.count if here else 0,
             "users": len(here.registry.users) if here else 0,
-            "subscriptions": len(here.subscriptions._users) if here else 0,
+            "subscriptions": here.subscriptions.count if here else 0,
             "tasks": len(asyncio.all_tasks()),
             "threads": threading.active_count(),
             "layer": _layer(),
@@ -58,7 +58,7 @@ async def numbers(request: HttpRequest) -> JsonResponse:
     )
 
 
-def _is_local(request: HttpRequest) -> bool:
+def is_local(request: HttpRequest) -> bool:
     """Asked from this machine, and not by a proxy on it for somebody else."""
     forwarded = {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"} & request.META.keys()
     return not forwarded and request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
@@ -67,7 +67,7 @@ def _is_local(request: HttpRequest) -> bool:
 def _layer() -> str:
     """Whether this process hears the others; it has not listened before its first request."""
     # not running(): that would start one here, on a loop that ends with this request
-    here = runtime._running
+    here = runtime.current()
     if here is None:
         return "unknown"
     return "deaf" if here.listener.deaf else "ok"

@@ -17,6 +17,9 @@ DEBUG = env_bool("DEBUG")
 # several machines need one SECRET_KEY in their environment.
 SECRET_KEY = env_text("SECRET_KEY") or kept_secret(DATA / "secret_key")
 
+# What Prometheus shows to be told the metrics from another machine; without one only this one is.
+METRICS_TOKEN = env_text("HUB_METRICS_TOKEN")
+
 PORT = env_int("PORT", 8000, minimum=1)
 LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", LOCAL_HOSTS)
@@ -135,8 +138,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("HUB_HTTPS")
 if env_bool("HUB_HTTPS"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    # A load balancer asks for the health on the machine itself, without TLS.
-    SECURE_REDIRECT_EXEMPT = [r"^health/"]
+    # A load balancer asks for the health on the machine itself, without TLS; Prometheus may.
+    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
 # Whether HSTS also holds for the other hosts of the domain is not the hub's to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from hub import health, pages
+from hub import health, metrics, operator, pages
 from hub.passwords import throttled
 from routing.push.browser import service_worker
 
@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.inbox, name="inbox"),
     path("send/", pages.send, name="send"),
     path("preferences/", pages.preferences, name="preferences"),
+    path("operator/", operator.page, name="operator"),
+    path("operator/numbers", operator.numbers, name="operator-numbers"),
     path("login/", throttled(pages.Login.as_view()), name="login"),
     path("logout/", pages.Logout.as_view(), name="logout"),
     # Before the admin's own, which has no throttle.
@@ -31,4 +33,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("health/numbers", health.numbers),
+    path("metrics", metrics.metrics),
 ]

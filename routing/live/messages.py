@@ -6,6 +6,7 @@ An event's JSON is made once per change; receivers join it to a short head of th
 
 import hashlib
 import re
+import time
 from typing import Any
 
 from notifications.representation import encode, event_json, moment
@@ -88,12 +89,15 @@ def _arrived(change: Arrived) -> list[Outgoing]:
         # user, version, unread, unseen, silent: the first five of a recipient
         readers.setdefault(told.words, []).append([key_of(told.user_id), *told[1:5]])
     many = len(change.recipients) > NAMED
+    # tells, in milliseconds since 1970, how long the way to the sockets was
+    at = time.time_ns() // 1_000_000
     found: list[Outgoing] = []
     for words, rows in readers.items():
         shared: Message = {
             "type": "hub.arrived",
             "id": change.event.pk,
             "event": encode(event_json(change.event, words)),
+            "at": at,
         }
         if many:
             found.append((EVERYBODY, {**shared, "to": rows}))

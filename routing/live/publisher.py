@@ -17,6 +17,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 
+from routing.live import measures
 from routing.live.messages import Outgoing
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Publisher:
             for message in messages:
                 if len(self._buffer) >= BUFFER:
                     self.dropped += 1
+                    measures.MESSAGES.add("dropped")
                 else:
                     self._buffer.append(message)
         assert self._loop is not None and self._wake is not None  # noqa: S101 - set by _start
@@ -117,8 +119,10 @@ class Publisher:
                 return  # a project without one: reported by the system checks
             async with asyncio.timeout(SEND_LIMIT):
                 await layer.group_send(group, message)
+            measures.MESSAGES.add("sent")
         except Exception as error:
             self.failed += 1
+            measures.MESSAGES.add("failed")
             if time.monotonic() - self._logged >= LOG_EVERY:
                 self._logged = time.monotonic()
                 logger.warning(

@@ -7,6 +7,7 @@ epochs, broadcasts to take in and what is due to expire.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,8 @@ LEAST_PAUSE = 0.2  # seconds between any two rounds
 class Reconciler:
     def __init__(self, registry: Registry, executor: Executor, *, every: timedelta) -> None:
         self.deaf = True
+        #: When all connected users were last compared with the database, of time.monotonic().
+        self.compared_at = time.monotonic()
         self._registry = registry
         self._executor = executor
         self._every = every.total_seconds()
@@ -84,6 +87,8 @@ class Reconciler:
                     await self._take_in(list(self._registry.users))
                     taken = number
                 await self._compare(list(self._registry.users) if everybody else soon)
+                if everybody:
+                    self.compared_at = time.monotonic()
             except Exception as error:
                 logger.warning("reconcile failed error=%r", error)
                 self._all = True

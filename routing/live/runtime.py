@@ -8,9 +8,11 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 
+from notifications import counts
 from notifications.worker import Worker
 from routing import duties
 from routing.conf import conf
+from routing.live import measures
 from routing.live.data_version import Watcher, sqlite_file
 from routing.live.executor import Executor
 from routing.live.heartbeat import Heartbeat
@@ -64,6 +66,7 @@ class Runtime:
         self._worker_thread: threading.Thread | None = None
 
     def start(self) -> None:
+        counts.report("server", self._report)
         self.start_parts()
         file = sqlite_file()
         if file is not None:
@@ -84,6 +87,7 @@ class Runtime:
 
     async def stop(self) -> None:
         self.closing = True
+        counts.retire("server")
         if self._watcher is not None:
             await asyncio.to_thread(self._watcher.stop)
         if self._worker is not None and self._worker_thread is not None:
@@ -109,6 +113,16 @@ class Runtime:
         self.executor.abandon()
         self.background.abandon()
 
+    def _report(self) -> dict[str, float]:
+        """Called in the thread of the counts."""
+        return measures.of_server(
+            sockets=self.registry.count,
+            users=len(self.registry.users),
+            groups=self.subscriptions.count,
+            deaf=self.listener.deaf,
+            reconciled_at=self.reconciler.compared_at,
+        )
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that is held until it ends: the loop itself keeps only a weak hand on it."""
         task = self.loop.create_task(coroutine)
@@ -119,6 +133,7 @@ class Runtime:
     def join(self, socket: Socket) -> None:
         self.registry.add(socket)
         self.heartbeat.add(socket)
+        measures.OPENED.add()
         if self.closing:
             socket.close(RESTART)
 
@@ -148,12 +163,14 @@ class Runtime:
             self.verifier.hint(message["user"])
 
     def _arrived(self, message: Message) -> None:
-        users = self.registry.users
+        users, told = self.registry.users, 0
         frames = NewFrames(message["event"], event_id=message["id"])
         for key, version, unread, unseen, silent in message["to"]:
             if key in users:
                 frame = frames.frame(version=version, unread=unread, unseen=unseen, silent=silent)
                 self.registry.offer(key, version=version, frame=frame)
+                told += 1
+        measures.written(message, told)
 
     def _joined(self, user: UserSockets) -> None:
         self.subscriptions.want(user.key)

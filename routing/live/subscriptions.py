@@ -64,6 +64,11 @@ class Subscriptions:
             loop = asyncio.get_running_loop()
             subscription.leaving = loop.call_later(LINGER, self._let_go, key, subscription)
 
+    @property
+    def count(self) -> int:
+        """Of how many users' groups this process is a member, or about to be."""
+        return len(self._users)
+
     def is_joined(self, key: Key) -> bool:
         subscription = self._users.get(key)
         return subscription is not None and subscription.joined is not None

@@ -17,6 +17,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
 from routing.conf import conf
+from routing.push import measures
 from routing.push.models import Delivery, DeliveryQuerySet, Pause
 from routing.push.signals import delivery_finished, tell
 
@@ -218,10 +219,11 @@ def expire(*, using: str | None = None) -> int:
     )
     # A pause takes nothing from the time in which it is tried again.
     tried_out = Q(give_up_at__lte=Now()) & ~Exists(paused)
-    ids = rows.filter(Q(expires_at__lte=Now()) | tried_out).values_list("pk", flat=True)
-    chosen = list(ids.order_by()[:CHUNK])
+    old = rows.filter(Q(expires_at__lte=Now()) | tried_out).order_by()
+    chosen = dict(old.values_list("pk", "backend")[:CHUNK])
     if not chosen:
         return 0
+    measures.expired(chosen.values())
     return rows.filter(pk__in=chosen).update(
         state=State.EXPIRED,
         error=Case(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from routing.conf import conf
-from routing.push import deliveries, devices, pausing
+from routing.push import deliveries, devices, measures, pausing
 from routing.push.clients import Clients
 from routing.push.deliveries import Change, Claim
 from routing.push.handing_over import Endpoint, Message
@@ -78,10 +78,12 @@ class Flight:
             else:
                 messages.append(message)
         deliveries.finish(changes, using=self.using)
+        measures.decided(endpoint.application.backend, changes)
         if time.monotonic() > claim.ends - limit.total_seconds():
             # We were stopped in between: by now another worker may have claimed them.
             logger.warning("dropped a late claim messages=%s", len(messages))
             return
+        measures.handed_over(endpoint.application.backend, [message.ready for message in messages])
         self.start(endpoint, messages)
 
     def start(self, endpoint: Endpoint, messages: Sequence[Message]) -> None:
@@ -123,6 +125,7 @@ class Flight:
             if message.ready.row.pk is not None
         ]
         deliveries.finish(changes, using=self.using)
+        measures.answered((message.application.backend, outcome) for message, outcome in answered)
         self._judge(judged)
         return judged
 

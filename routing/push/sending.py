@@ -9,6 +9,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
+from routing.push import measures
 from routing.push.backends.base import PushBackend
 from routing.push.outcomes import Outcome, Prepared, Scope, Verdict
 
@@ -113,6 +115,7 @@ class Sender:
         """Every message is answered once, whatever the backend does."""
         missing = {message.ref for message in batch}
         lost = Outcome(verdict=Verdict.RETRY, reason="no answer", may_have_arrived=True)
+        began, took = time.perf_counter(), []
         try:
             await self._open(lived)
             async with asyncio.timeout(time_limit(type(lived.backend)).total_seconds()):
@@ -120,6 +123,7 @@ class Sender:
                     async for ref, outcome in found:
                         if ref in missing:
                             missing.remove(ref)
+                            took.append(time.perf_counter() - began)
                             answers.put((ref, outcome))
         except asyncio.CancelledError:
             lost = HANDED_BACK
@@ -132,6 +136,7 @@ class Sender:
                 verdict=Verdict.RETRY, reason=type(error).__name__, may_have_arrived=True
             )
         finally:
+            measures.REQUEST_SECONDS.observe_all(took, lived.backend.name)
             for ref in missing:
                 answers.put((ref, lost))
 

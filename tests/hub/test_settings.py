@@ -52,6 +52,8 @@ def test_with_https_nothing_goes_without(tmp_path: Path) -> None:
     assert values["SECURE_SSL_REDIRECT"] is True
     assert values["SECURE_HSTS_SECONDS"] == 30 * 24 * 3600
     assert values["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+    # but what is asked for on the machine itself
+    assert values["SECURE_REDIRECT_EXEMPT"] == ["^health/", "^metrics$"]
 
 
 def test_without_https_browsers_are_not_told_to_insist_on_it(tmp_path: Path) -> None:

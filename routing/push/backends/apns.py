@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -109,6 +110,13 @@ class ApnsBackend(PushBackend):
     @classmethod
     def check_credentials(cls, credentials: Mapping[str, Any]) -> list[str]:
         return problems(credentials)
+
+    @classmethod
+    def expires(cls, credentials: Mapping[str, Any]) -> datetime | None:
+        if credentials.get("key") or not credentials.get("certificate"):
+            return None
+        read = Certificate.read(credentials["certificate"], credentials.get("passphrase"))
+        return read.expires
 
     @classmethod
     def clean_address(cls, token: str, extra: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

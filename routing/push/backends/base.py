@@ -1,6 +1,7 @@
 """The contract of a backend, and what all of them share."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from routing.push.outcomes import Address, Limits, Note, Outcome, Prepared, Verdict
@@ -27,6 +28,11 @@ class PushBackend:
     def check_credentials(cls, credentials: Mapping[str, Any]) -> list[str]:
         """Problems as sentences, found offline: unknown or missing keys, unreadable keys."""
         return []
+
+    @classmethod
+    def expires(cls, credentials: Mapping[str, Any]) -> datetime | None:
+        """When they end by themselves; None where they do not. `/metrics` tells it."""
+        return None
 
     @classmethod
     def clean_address(cls, token: str, extra: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
