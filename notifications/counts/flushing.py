@@ -26,7 +26,7 @@ from notifications.counts.models import Count
 logger = logging.getLogger(__name__)
 
 EVERY = 5.0  # seconds between two flushes, on average
-END_LIMIT = 1.0  # seconds a process that ends waits for its last flush
+END_LIMIT = 2.0  # seconds a process that ends waits for its last flush
 LOG_EVERY = 60.0  # seconds between two lines about failures
 
 Report = Callable[[], Mapping[str, float]]
@@ -117,8 +117,10 @@ class Flusher:
 
     def _run(self) -> None:
         using = router.db_for_write(Count)
-        while not self._closing:
+        closing = False
+        while not closing:
             self._wake.wait(EVERY * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            closing = self._closing  # asked before: the last flush begins after the end
             flush()
             connections[using].close()
 
