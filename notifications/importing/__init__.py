@@ -27,6 +27,7 @@ from notifications.importing.report import Report
 from notifications.importing.rest_notifications import RestNotifications
 from notifications.importing.running import Run
 from notifications.importing.tables import Query, Row, Source, Table, columns_of, json_of
+from notifications.importing.templates import OldTemplate, store_templates
 from notifications.importing.types import TypeBook
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "MissingTable",
     "NotificationsHq",
     "OldEvent",
+    "OldTemplate",
     "OtherTable",
     "Query",
     "Report",
@@ -55,6 +57,7 @@ __all__ = [
     "json_of",
     "key_of",
     "store_events",
+    "store_templates",
     "text_of",
     "too_old",
 ]

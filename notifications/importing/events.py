@@ -29,6 +29,8 @@ EVENTS = "events"
 NOTIFICATIONS = "notifications"
 TOO_OLD = 'it is older than HUB["RETENTION"] keeps'
 
+MAX_TEMPLATE = 100  # characters of a slug
+
 Link = tuple[int, str]  # a content type's id here, and the object's key as text
 
 
@@ -43,6 +45,7 @@ class OldEvent:
     url: str = ""
     data: Any = None
     tag: str = ""
+    template: str = ""
     author_id: Any = None
     push: Any = None
     links: list[Link] = field(default_factory=list)
@@ -57,6 +60,7 @@ class OldEvent:
             url=_url(self.url, sheet),
             data=_data(self.data, sheet),
             tag=_cut(self.tag, MAX_TAG, "tag", sheet),
+            template=self.template[:MAX_TEMPLATE],
             push=self.push,
             priority=self.type.priority,
             timestamp=self.timestamp,

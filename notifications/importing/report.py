@@ -16,6 +16,10 @@ class Report:
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to report."""
+        return bool(self.imported or self.known or self.skipped or self.fault_count)
+
     def add(self, other: "Report") -> None:
         self.imported.update(other.imported)
         self.known.update(other.known)

@@ -56,8 +56,8 @@ class OldTables:
                 cursor.execute(statement)
         self.made += re.findall(r"CREATE TABLE (\w+)", text)
 
-    def add(self, table: str, **values: Any) -> int:
-        """Inserts a row; its id."""
+    def add(self, table: str, key: str = "id", **values: Any) -> Any:
+        """Inserts a row; its key."""
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join(["%s"] * len(values))
         with self.connection.cursor() as cursor:
@@ -65,8 +65,8 @@ class OldTables:
                 f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608
                 [self._stored(value) for value in values.values()],
             )
-            cursor.execute(f"SELECT max(id) FROM {table}")  # noqa: S608
-            return int(cursor.fetchone()[0])
+            cursor.execute(f"SELECT max({key}) FROM {table}")  # noqa: S608
+            return cursor.fetchone()[0]
 
     def add_many(self, table: str, rows: list[dict[str, Any]]) -> None:
         names = ", ".join(f'"{name}"' for name in rows[0])

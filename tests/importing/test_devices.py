@@ -118,6 +118,15 @@ def test_what_cannot_be_imported_is_skipped_with_its_reason(four, import_from, a
     assert "not hexadecimal" not in said
 
 
+def test_devices_without_a_user_are_nobodys_as_far_as_such_may_be(four, import_from, settings):
+    settings.HUB = {**settings.HUB, "OPEN_REGISTRATION": 2}
+    for number in range(3):
+        four.add(GCM, **gcm(None, f"token-{number}"))
+    said = import_from("push-notifications")
+    assert list(Device.objects.values_list("user", flat=True)) == [None, None]
+    assert '1  it belongs to no user, and HUB["OPEN_REGISTRATION"] lets no more such be' in said
+
+
 def test_an_application_of_another_name_is_found_by_the_option(four, import_from, alice, settings):
     settings.HUB = {**settings.HUB, "APPLICATIONS": {"shop-fcm": {"backend": "fcm"}}}
     four.add(GCM, **gcm(alice, "token-3", application_id="shop"))

@@ -1,5 +1,12 @@
 """`import_from` as a process of its own: told to who is connected, and killed in the middle."""
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from typing import Any
 
 import pytest
@@ -9,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from notifications import inbox, tokens
 from notifications.models import Event, Imported, Notification
 from tests.importing.tables import OldTables, ago
-from tests.processes import Processes
+from tests.processes import ROOT, Processes, child_environment
 from tests.security.doors import next_frame, socket_to
 from tests.waiting import wait_for
 
@@ -90,3 +97,22 @@ def test_two_imports_at_once_import_everything_once(
     assert (found.total, found.version) == (number, number)
     assert Event.objects.count() == number
     assert Imported.objects.filter(source="notifications-hq:notification").count() == number
+
+
+def test_a_terminal_shows_how_far_it_is(old: OldTables, transactional_db: None, alice: Any) -> None:
+    old.make("notifications_hq")
+    old.add_many(TABLE, rows(alice, 20))
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    try:
+        done = subprocess.run(
+            [sys.executable, ROOT / "manage.py", "import_from", "notifications-hq"],
+            stdout=subprocess.PIPE, stderr=terminal, env=child_environment(), timeout=60,
+            check=True,
+        )  # fmt: skip
+        shown = os.read(screen, 100_000).decode()
+    finally:
+        os.close(terminal)
+        os.close(screen)
+    assert "20/20" in shown and "rows/s" in shown
+    assert b"notifications: 20 imported" in done.stdout

@@ -8,7 +8,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError
 from django.db import connection
 
+from notifications import inbox, send_template
 from notifications.models import Event, EventType, Imported, RelatedObject
+from notifications.templating.models import Template
 from routing.push import deliveries
 from routing.push.models import Delivery
 from tests.importing.tables import OldTables, ago, stored
@@ -61,6 +63,60 @@ def test_a_sent_message_is_an_event_and_a_sent_delivery(shop, import_from):
     assert (delivery.created_at, delivery.sent_at) == (ago(days=2), ago(days=1))
     assert delivery.finished_at == ago(days=1)
     assert "deliveries: 1 imported, 0 known already, 0 skipped" in said
+
+
+def test_templates_keep_their_slugs_and_their_switches(shop, import_from, alice):
+    common = {"created_at": ago(days=9), "changed_at": ago(days=9)}
+    for slug, body, locked in (
+        ("post_like", "Hi {{ name }} & co", False), ("off", "Bye", True),
+        ("broken", "{% nosuchtag %}", False),
+    ):  # fmt: skip
+        shop.add(
+            "pymess_pushnotificationtemplate", key="slug", **common, slug=slug, body=body,
+            heading="To {{ name }}", redirect_url="/u/{{ name }}", is_active=slug != "off",
+            is_locked=locked, is_allowed_duplicate_messages=not locked,
+        )  # fmt: skip
+    said = import_from("pymess")
+    rows = Template.objects.order_by("slug").values_list(
+        "slug", "language", "is_active", "is_locked", "allow_duplicates"
+    )
+    assert list(rows) == [
+        ("off", "", False, True, False), ("post_like", "", True, False, True),
+    ]  # fmt: skip
+    assert "templates: 2 imported, 0 known already, 1 skipped" in said
+    assert "1  a text of it is none that a template can have" in said
+    event = send_template([alice], "post_like", {"name": "<Ann>"})
+    assert event is not None
+    [shown] = inbox.page(alice.pk).results
+    assert shown["event"]["title"] == "To <Ann>"
+    assert shown["event"]["message"] == "Hi <Ann> & co"
+
+
+def test_a_template_that_the_hub_has_or_had_is_left(shop, import_from):
+    shop.add(
+        "pymess_pushnotificationtemplate", key="slug", created_at=ago(days=9),
+        changed_at=ago(days=9), slug="hello", body="theirs", heading="", is_active=True,
+        is_locked=False, is_allowed_duplicate_messages=True,
+    )  # fmt: skip
+    Template.objects.create(slug="hello", message="ours")
+    assert "templates: 0 imported, 1 known already" in import_from("pymess")
+    assert Template.objects.get().message == "ours"
+    Template.objects.all().delete()
+    assert "templates: 1 imported" in import_from("pymess")
+    Template.objects.all().delete()
+    assert "templates: 0 imported, 1 known already" in import_from("pymess")
+
+
+def test_what_was_sent_there_counts_as_sent_here(shop, import_from):
+    group = Group.objects.create(name="Order 7")
+    key = shop.add(MESSAGE, **message(template_slug="order_arrived"))
+    shop.add(
+        RELATED, created_at=ago(days=2), changed_at=ago(days=2), object_id=str(group.pk),
+        content_type_id=ContentType.objects.get_for_model(Group).pk,
+        push_notification_message_id=key,
+    )  # fmt: skip
+    import_from("pymess")
+    assert Event.objects.was_sent("order_arrived", group)
 
 
 def test_states_and_what_still_waits(shop, import_from):

@@ -92,7 +92,8 @@ class Command(BaseCommand):
             run = Run(Source(alias, _pairs("--table", options["table"])), options["dry_run"])
             self._import(run, _importer(run, options))
         except ImportFault as error:
-            self._say(run)
+            if run is not None and run.report:
+                self._say(run)
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             self._say(run)

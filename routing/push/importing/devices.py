@@ -33,6 +33,7 @@ from routing.push.registration import Registration, cleaned
 DEVICES = "devices"
 ANOTHER_ROW = "another row there has the same token, and is active or newer"
 TOO_LONG_INACTIVE = 'it has been inactive for longer than HUB["INACTIVE_DEVICES"]'
+NOBODYS = f'{NO_USER}, and HUB["OPEN_REGISTRATION"] lets no more such be'
 OVER_CAP = 'more devices of a user than HUB["DEVICES_PER_USER"]: the oldest went'
 
 
@@ -110,16 +111,14 @@ def settle(run: Run, source: str, olds: Sequence[OldDevice], names: Names, sheet
         elif reason := _refusal(run, old, users):
             sheet.skip(DEVICES, reason)
         elif (checked := _checked(run, old, names, sheet)) is not None:
-            wanted.append((old, checked, users[old.user]))
+            wanted.append((old, checked, None if old.user is None else users[old.user]))
     _store(run, source, wanted, sheet)
 
 
 def _refusal(run: Run, old: OldDevice, users: Mapping[Any, Any]) -> str:
     if old.refused:
         return old.refused
-    if old.user is None:
-        return NO_USER
-    if old.user not in users:
+    if old.user is not None and old.user not in users:
         return USER_GONE
     ended = old.inactive_since or run.at
     if not old.active and ended < run.at - conf().inactive_devices:
@@ -171,6 +170,7 @@ def _store(
     became: dict[Any, int] = {}
     new: dict[tuple[str, str], Device] = {}
     keys: dict[tuple[str, str], list[Any]] = {}
+    room = _room(run) if any(user_id is None for _, _, user_id in wanted) else 0
     for old, checked, user_id in wanted:
         address = (checked.backend, checked.token_hash)
         if address in have:
@@ -179,7 +179,10 @@ def _store(
         elif address in new:
             sheet.skip(DEVICES, ANOTHER_ROW)
             keys[address] += [old.key, *old.others]
+        elif user_id is None and checked.active and room < 1:
+            sheet.skip(DEVICES, NOBODYS)
         else:
+            room -= user_id is None and checked.active
             sheet.imported[DEVICES] += 1
             new[address] = _device(run, old, checked, user_id)
             keys[address] = [old.key, *old.others]
@@ -191,6 +194,12 @@ def _store(
     run.remember(source, became)
     _within_cap(run, list(new.values()), sheet)
     set_pushable({device.user_id for device in new.values()}, run.using)
+
+
+def _room(run: Run) -> int:
+    """How many more devices may be nobody's."""
+    nobodys = Device.objects.using(run.using).active().filter(user=None)
+    return conf().open_registration - nobodys.count()
 
 
 def _in_the_hub(run: Run, wanted: Iterable[Registration]) -> dict[tuple[str, str], int]:
@@ -226,7 +235,8 @@ def _device(run: Run, old: OldDevice, checked: Registration, user_id: Any) -> De
 
 def _within_cap(run: Run, made: Sequence[Device], sheet: Report) -> None:
     most = max(conf().devices_per_user, 1)
-    rows = Device.objects.using(run.using).filter(user__in={device.user_id for device in made})
+    users = {device.user_id for device in made} - {None}
+    rows = Device.objects.using(run.using).filter(user__in=users)
     counted = rows.order_by().values("user_id").annotate(number=Count("pk"))
     over = {row["user_id"]: row["number"] - most for row in counted.filter(number__gt=most)}
     for user_id, number in over.items():

@@ -1,4 +1,5 @@
-"""pymess: its push notification messages, each of which becomes an event and its delivery."""
+"""pymess: its push notification templates, and its messages, each of which becomes an event and
+its delivery."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from notifications.importing import (
     TOO_OLD,
     ContentTypes,
     OldEvent,
+    OldTemplate,
     Query,
     Report,
     Row,
@@ -19,6 +21,7 @@ from notifications.importing import (
     existing,
     json_of,
     store_events,
+    store_templates,
     text_of,
     too_old,
 )
@@ -30,6 +33,8 @@ from routing.push.models import Delivery
 SYSTEM = "django-pymess"
 MESSAGE = "pymess_pushnotificationmessage"
 RELATED = "pymess_pushnotificationmessagerelatedobject"
+TEMPLATE = "pymess_pushnotificationtemplate"
+TEMPLATE_SOURCE = "pymess:pushnotificationtemplate"
 MESSAGE_SOURCE = "pymess:pushnotificationmessage"
 DELIVERIES = "deliveries"
 STILL_WAITING = "it still waits there: let pymess send it, then import again"
@@ -41,6 +46,12 @@ STATES = {2: State.SENT, 3: State.ERROR, 4: State.DEBUG}
 WAITING, ERROR_RETRY = 1, 5
 FIRST = 1  # its highest priority
 
+#: What a template can be switched to, by our names, and the default.
+SWITCHES = {
+    "is_active": ("is_active", True),
+    "is_locked": ("is_locked", False),
+    "is_allowed_duplicate_messages": ("allow_duplicates", True),
+}
 COLUMNS = (
     "id", "created_at", "changed_at", "sent_at", "recipient", "content", "heading", "url",
     "redirect_url", "template_slug", "backend", "error", "extra_data", "extra_sender_data", "tag",
@@ -61,14 +72,23 @@ class Pymess:
         self.related = run.source.table(
             RELATED, needs={"push_notification_message_id", "object_id"}, of=SYSTEM
         )
+        self.templates = run.source.table(TEMPLATE, needs={"slug", "body"}, of=SYSTEM)
         self.content_types = ContentTypes(run.source)
         self.book = TypeBook(run)
 
     @property
     def total(self) -> int:
-        return self.messages.rows
+        return self.templates.rows + self.messages.rows
 
     def run_all(self) -> None:
+        wanted = ("slug", "heading", "body", "redirect_url", *SWITCHES)
+        templates = Query(
+            self.run.source,
+            f"{self.templates.name} t",
+            columns_of(self.templates, *wanted) | {"id": 't."slug"'},
+            order=("slug",),
+        )
+        self.run.settle("templates", templates, self._settle_templates)
         self._make_types()
         query = Query(
             self.run.source,
@@ -78,6 +98,23 @@ class Pymess:
             times=frozenset({"created_at"}),
         )
         self.run.settle(DELIVERIES, query, self._settle)
+
+    def _settle_templates(self, rows: Sequence[Row], sheet: Report) -> None:
+        olds = [
+            OldTemplate(
+                slug=text_of(row, "slug"),
+                title=text_of(row, "heading"),
+                message=text_of(row, "body"),
+                url=text_of(row, "redirect_url"),
+                # what an early version could not switch was as it is by default
+                **{
+                    ours: default if row[theirs] is None else bool(row[theirs])
+                    for theirs, (ours, default) in SWITCHES.items()
+                },
+            )
+            for row in rows
+        ]
+        store_templates(self.run, TEMPLATE_SOURCE, olds, sheet)
 
     def _make_types(self) -> None:
         if self.event_type:
@@ -171,6 +208,7 @@ class Pymess:
             url=text_of(row, "redirect_url") or text_of(row, "url"),
             data=json_of(row["extra_data"]),
             tag=text_of(row, "tag"),
+            template=text_of(row, "template_slug"),
             links=links,
         )
 
