@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
+from notifications import related
 from notifications.models import Event, EventType
 from routing.conf import conf
 from routing.push import applications, notes
@@ -95,14 +97,16 @@ class Call:
         badge: Badge,
         batch: bool,
         using: str,
+        related_objects: Iterable[Model] = (),
     ) -> None:
-        """Raises `UnsupportedOption`."""
+        """Raises `UnsupportedOption`, and `InvalidField` for related objects that are none."""
         self.using, self.batch, self.at = using, batch, timezone.now()
         self._badge = badge if callable(badge) else None
         given = dict(options)
         if badge is not None and not callable(badge):
             given["badge"] = badge
         self.event = _event(title=title, message=message, tag=tag, push=given, using=using)
+        self._links = related.links_of(related_objects, using=using)
         self.mark = uuid.uuid4().hex
         self.event.mark = self.mark  # type: ignore[attr-defined] # by which devices know duplicates
         self._known = applications.current(using=using)
@@ -226,6 +230,8 @@ class Call:
         with transaction.atomic(using=self.using):
             if self.event._state.adding:
                 self.event.save(using=self.using)
+                if self._links:
+                    related.store(self.event, self._links, using=self.using)
             for row in rows:
                 row.event = self.event
             Delivery.objects.using(self.using).bulk_create(rows, batch_size=CHUNK)

@@ -46,6 +46,7 @@ def send_message(
     *,
     title: str = "",
     tag: str = "",
+    related_objects: Iterable[models.Model] = (),
     badge: Badge = None,
     persist: bool = True,
     send_immediately: bool = False,
@@ -61,7 +62,8 @@ def send_message(
     the application allows. `options` are push options (docs/push.md).
 
     Returns one result per recipient, whatever became of it; a device that is named twice has one.
-    Raises `UnsupportedOption` for options that no backend knows, before anything is sent.
+    Raises `UnsupportedOption` for options that no backend knows, and `InvalidField` for related
+    objects that are not saved, before anything is sent.
 
     In a transaction nothing leaves before the commit: until then all results are waiting.
     """
@@ -70,6 +72,7 @@ def send_message(
         title=title,
         message=message,
         tag=tag,
+        related_objects=related_objects,
         options=options,
         badge=badge,
         batch=conf().push_batch and not send_immediately,
@@ -168,8 +171,9 @@ def _store(call: Call, chunk: Sequence[Recipient], pace: immediate.Pace | None) 
     rows = [each for each in found if isinstance(each, Delivery)]
     waiting = [row for row in rows if row.finished_at is None]
     if pace is not None:
+        later = call.at + immediate.hold()
         for row in waiting:
-            row.due += immediate.HOLD
+            row.due = later
     call.store(rows)
     if connections[call.using].vendor == "sqlite" and len(rows) == CHUNK:
         time.sleep(SQLITE_PAUSE)

@@ -1,8 +1,8 @@
 """Sends at once, in the caller's process: as many messages at a time as an application has slots.
 
 What is recorded goes the worker's way: claimed, looked at again, handed over, written. Until the
-caller comes to it a row is held back from workers for a while (`HOLD`); what the caller leaves,
-because its provider does not answer, because time is up or because it died, is theirs.
+caller comes to it a row is held back from workers, for the time of a lease; what the caller leaves,
+because its provider does not answer, because that time is up or because it died, is theirs.
 """
 
 import time
@@ -14,6 +14,7 @@ from typing import Protocol
 from django.db import connections
 from django.db.models.functions import Now
 
+from routing.conf import conf
 from routing.push import applications, clients, deliveries, pausing
 from routing.push.deliveries import alias
 from routing.push.flight import BATCH, Answered, Flight
@@ -21,14 +22,16 @@ from routing.push.handing_over import Endpoint, Message
 from routing.push.models import Application, Delivery
 from routing.push.pausing import PAUSED, Blocked
 
-HOLD = timedelta(seconds=60)
-#: How long rows are handed over before workers may come to them.
-LONGEST = 50.0
 #: So many messages without any answer, and an application's provider is taken to be away.
 SILENT = 20
 PATIENCE = 0.05  # seconds it waits for the first answer
 
 AWAY = "the provider does not answer"
+
+
+def hold() -> timedelta:
+    """How long workers leave the rows of a call alone."""
+    return conf().push_lease
 
 
 class Queue(Protocol):
@@ -113,7 +116,7 @@ def send_rows(
     queues: dict[Application, Queue] = {
         known[pk]: Rows(ids, using=database) for pk, ids in by_application.items() if pk in known
     }
-    _run(queues, pace=pace, using=database, seconds=LONGEST)
+    _run(queues, pace=pace, using=database, seconds=hold().total_seconds())
 
 
 def send_messages(

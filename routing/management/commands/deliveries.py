@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from routing.push import deliveries
+from routing.push import deliveries, retention
 from routing.push.models import Delivery, DeliveryQuerySet
 
 
@@ -16,6 +16,9 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--retry", action="store_true", help="make finished, unsent ones due")
         what.add_argument("--cancel", action="store_true", help="cancel waiting ones")
+        what.add_argument(
+            "--prune", action="store_true", help="delete what is kept for longer than wanted"
+        )
         parser.add_argument("--event", type=int, metavar="ID")
         parser.add_argument("--device", type=int, metavar="ID")
         parser.add_argument("--application", metavar="NAME")
@@ -24,6 +27,9 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         rows, narrowed = _chosen(options)
+        if options["prune"]:
+            self._prune(narrowed)
+            return
         if options["retry"] or options["cancel"]:
             if not narrowed and not options["all"]:
                 raise CommandError("say which: --event, --device, --application, --state or --all")
@@ -33,6 +39,15 @@ class Command(BaseCommand):
             return
         for state, number in deliveries.count(rows).items():
             self.stdout.write(f"{number:>10,} {state}")
+
+    def _prune(self, narrowed: bool) -> None:
+        """The worker does the same (HUB['DELIVERY_RETENTION'], HUB['PERSIST_DELIVERIES'])."""
+        if narrowed:
+            raise CommandError("--prune goes by age alone")
+        removed = 0
+        while chunk := retention.prune_deliveries(using=deliveries.alias()):
+            removed += chunk
+        self.stdout.write(f"{removed} deleted")
 
 
 def _chosen(options: dict[str, Any]) -> tuple[DeliveryQuerySet, bool]:

@@ -183,7 +183,10 @@ def test_finished_deliveries_are_forgotten(
     Delivery.objects.exclude(finished_at=None).update(
         finished_at=timezone.now() - timedelta(days=31)
     )
-    retention.prune_some()
+    with pytest.raises(CommandError, match="by age alone"):
+        run("deliveries", "--prune", "--state", "SENT")
+    assert run("deliveries", "--prune") == "1 deleted\n"
+    assert run("deliveries", "--prune") == "0 deleted\n"
     assert states() == ["ERROR_RETRY"]
     alice_gone = Delivery.objects.get()
     Delivery.objects.filter(pk=alice_gone.pk).update(user=10**6)

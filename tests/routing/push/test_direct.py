@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.utils import timezone
 
+from notifications.errors import InvalidField
 from notifications.models import Event
 from routing.push import clients, direct, immediate
 from routing.push.backends.dummy import DummyBackend
@@ -370,10 +371,33 @@ def test_what_a_call_that_died_has_left_is_sent_by_the_worker(
             phone.send_message("Hello", send_immediately=True)
     hand.work()
     assert pushed() == []  # not yet: its caller may be at it
-    assert only().due - timezone.now() > immediate.HOLD - timedelta(seconds=20)
+    assert only().due - timezone.now() > immediate.hold() - timedelta(seconds=20)
     Delivery.objects.update(due=timezone.now() - timedelta(seconds=1))
     hand.work()
     assert (pushed(), states()) == (["ok-1"], ["DEBUG"])
+
+
+def test_it_is_found_by_what_it_is_about(phone_of: Any, alice: Any, bob: Any) -> None:
+    phone = phone_of(alice)
+    results = phone.send_message("Hello", tag="train-12", related_objects=[bob])
+    assert list(Event.objects.related_to(bob)) == [results.event]
+    assert list(Delivery.objects.related_to(bob)) == [only()]
+    assert results.event is not None and results.event.tag == "train-12"
+    with pytest.raises(InvalidField):
+        phone.send_message("Hello", related_objects=[Device()])
+    assert len(states()) == 1
+
+
+@committing
+def test_a_device_of_nobody_is_sent_to(phone_of: Any, hand: Hand, alice: Any) -> None:
+    phone = phone_of(alice)
+    Device.objects.update(user=None)
+    phone.refresh_from_db()
+    assert [each.state for each in phone.send_message("Hello", persist=False)] == ["DEBUG"]
+    assert [each.state for each in phone.send_message("Hello", send_immediately=True)] == ["DEBUG"]
+    phone.send_message("Hello")
+    hand.work()
+    assert states() == ["DEBUG"] * 2
 
 
 def test_without_the_book_nothing_of_it_stays(

@@ -226,6 +226,40 @@ def test_all_that_is_due_is_done_at_once(
     assert_each_was_taken(provider, tokens)
 
 
+def test_direct_pushes_go_the_same_way(
+    provider: Provider, start_worker: Any, make_user: Any
+) -> None:
+    tokens = [f"lost-1-{number}" for number in range(20)]
+    phones(make_user, tokens)
+    results = Device.objects.all().send_message("Hello", badge=lambda device: device.pk)
+    assert results.waiting == 20
+    start_worker()
+    wait_for(finished, PATIENCE)
+    assert set(assert_each_was_taken(provider, tokens).values()) == {2}
+    badges = {entry["token"]: entry["said"]["badge"] for entry in provider.taken}
+    assert badges == dict(Device.objects.values_list("token", "pk"))
+
+
+def test_a_command_that_is_killed_while_it_sends(
+    provider: Provider, start_worker: Any, processes: Processes, make_user: Any
+) -> None:
+    tokens = [f"slow-400-{number}" for number in range(50)]
+    phones(make_user, tokens)
+    env = {
+        "DJANGO_SETTINGS_MODULE": "tests.routing.push.faulty_settings",
+        "HUB_TEST_FOLDER": str(provider.folder),
+    }
+    arguments = ("--application", "phones", "--message", "Hello", "--immediately")
+    command = processes.start("send_push", *arguments, env=env)
+    wait_for(lambda: len(provider.taken) >= 10, PATIENCE)
+    command.kill()
+    assert unfinished()
+    start_worker()
+    wait_for(finished, PATIENCE)
+    found = assert_each_was_taken(provider, tokens)
+    assert sum(found.values()) <= len(tokens) + 2 * faulty.FaultyBackend.limits.concurrency
+
+
 def test_a_server_that_is_a_worker_too_ends_with_its_clients_closed(
     provider: Provider, start_server: Any, make_user: Any
 ) -> None:
