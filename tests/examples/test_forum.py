@@ -302,6 +302,10 @@ def test_a_person_who_has_logged_in(forum: Forum, server: Any) -> None:
         assert knock(server, cookie=cookie, origin="https://evil.example") == 403
         answer = browser.post("/api/ws-ticket/", headers=csrf(browser))
         assert knock(server, subprotocols=ticket_for(answer.json()["ticket"])) == "hello"
+        assert '<push-switch worker-url="/service-worker.js"' in page
+        worker = browser.get("/service-worker.js")
+        assert '"title": "Forum"' in worker.text
+        assert worker.headers["service-worker-allowed"] == "/"
         script = browser.get("/static/notifications/index.js")
         assert script.status_code in (200, 404)  # served by runserver, or by a web server
 

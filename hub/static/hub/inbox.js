@@ -6,6 +6,8 @@ const name = document.title;
 
 document.addEventListener("notification-counters", ({ detail }) => {
   document.title = detail.unseen ? `(${detail.unseen}) ${name}` : name;
+  // The number that pushes set, where the hub is installed as an app.
+  navigator.setAppBadge?.(detail.unread).catch(() => {});
 });
 
 customElements.whenDefined("notification-inbox").then(() => {
