@@ -6,7 +6,7 @@ Nothing here writes a notification or an inbox: what has a state is changed by t
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -143,6 +143,7 @@ class Large(LookOnly, ModelAdmin):
     paginator = BoundedPaginator
     change_list_template = "notifications/admin/change_list.html"
     list_max_show_all = 0
+    show_facets = admin.ShowFacets.NEVER  # each is a count of its own
     search_fields = ("pk",)  # asks for the box; `get_search_results` does the work
     search_help_text = "A user's name, e-mail address or id, or the id of an event."
     ordering = ("-id",)
@@ -160,6 +161,25 @@ class Large(LookOnly, ModelAdmin):
         if (number := id_of(text)) is not None:
             found |= Q(event=number)
         return queryset.filter(found), False
+
+
+class OfUsers(LookOnly, ModelAdmin):
+    """A table with a row or a few per user; searched by user, through an index."""
+
+    paginator = BoundedPaginator
+    list_select_related: ClassVar[Any] = ("user",)
+    search_fields = ("pk",)  # asks for the box; `get_search_results` does the work
+    search_help_text = "A user's name, e-mail address or id."
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> tuple["QuerySet[Any]", bool]:
+        text = search_term.strip()
+        found = queryset.filter(self.search_of(text)) if text else queryset
+        return found, False
+
+    def search_of(self, text: str) -> Q:
+        return Q(user__in=people(text))
 
 
 def id_of(text: str) -> int | None:

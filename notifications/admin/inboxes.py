@@ -1,7 +1,7 @@
 """Inboxes and what stands in them, in the admin."""
 
 from collections import defaultdict
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -9,34 +9,12 @@ from django.http import HttpRequest
 
 from notifications import inbox
 from notifications.admin.base import (
-    BoundedPaginator,
     Large,
-    LookOnly,
-    ModelAdmin,
     NoDeletion,
-    people,
+    OfUsers,
     trace_link,
 )
 from notifications.models import Filter, Inbox, Notification
-
-
-class OfUsers(LookOnly, ModelAdmin):
-    """A table with a row or a few per user; searched by user, through an index."""
-
-    paginator = BoundedPaginator
-    list_select_related: ClassVar[Any] = ("user",)
-    search_fields = ("pk",)  # asks for the box; `get_search_results` does the work
-    search_help_text = "A user's name, e-mail address or id."
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
-    ) -> tuple["QuerySet[Any]", bool]:
-        text = search_term.strip()
-        found = queryset.filter(self.search_of(text)) if text else queryset
-        return found, False
-
-    def search_of(self, text: str) -> Q:
-        return Q(user__in=people(text))
 
 
 @admin.register(Notification)
@@ -44,9 +22,10 @@ class NotificationAdmin(Large):
     """Deleting leaves a tombstone, and takes the notification off the user's screens."""
 
     list_display = [
-        "traced",
+        "event_id",
         "user",
         "type",
+        "traced",
         "arrived",
         "arrived_at",
         "version",
@@ -66,7 +45,7 @@ class NotificationAdmin(Large):
     list_select_related = ["user", "event__type"]
     readonly_fields = ["traced"]
 
-    @admin.display(description="event")
+    @admin.display(description="what became of it")
     def traced(self, row: Notification) -> str:
         return trace_link(row.event_id, row.user_id)
 

@@ -3,8 +3,7 @@
 from django.contrib import admin
 from django.db.models import Q
 
-from notifications.admin.base import BoundedPaginator, LookOnly, ModelAdmin, NoDeletion
-from notifications.admin.inboxes import OfUsers
+from notifications.admin.base import BoundedPaginator, LookOnly, ModelAdmin, NoDeletion, OfUsers
 from notifications.models import HubState, IdempotencyKey, Imported, Token
 
 

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from routing.push import applications, pausing
-from routing.push.admin.base import ModelAdmin
+from routing.push.admin.base import Acts, ModelAdmin, log
 from routing.push.backends import registry
 from routing.push.models import Application
 
@@ -59,10 +59,11 @@ def _read(text: str) -> dict[str, Any]:
 
 
 @admin.register(Application)
-class ApplicationAdmin(ModelAdmin):
+class ApplicationAdmin(Acts, ModelAdmin):
     form = ApplicationForm
     list_display = ("name", "backend", "is_default", "active", "in_settings", "paused", "alert")
-    list_filter = ("backend", "active")
+    list_filter = ("backend", "active", ("alert", admin.EmptyFieldListFilter))
+    search_fields = ("name", "backend", "alert")
     readonly_fields = ("in_settings", "fingerprint", "version", "paused", "alert", "alerted_at")
     actions = ("resume",)
 
@@ -94,8 +95,10 @@ class ApplicationAdmin(ModelAdmin):
         if form.cleaned_data.get("secrets") is not None:
             applications.set_credentials(obj, form.cleaned_data["secrets"])
 
-    @admin.action(description="End pauses and suspensions", permissions=["change"])
+    # Also of those that settings declare: a pause is nothing of the settings.
+    @admin.action(description="End pauses and suspensions", permissions=["act"])
     def resume(self, request: HttpRequest, queryset: "QuerySet[Application]") -> None:
+        log(request, queryset, "Ended its pauses and suspensions.")
         for row in queryset:
             pausing.lift(row, using=str(queryset.db))
         self.message_user(request, f"{len(queryset)} resumed.")
