@@ -15,7 +15,9 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 
 #: In this order; what is not in it has a table of its own: run the file.
-FILES = ("live", "fanout", "inbox", "deliveries", "webpush", "apns")
+FILES = (
+    *("live", "way", "fanout", "sends", "returning", "inbox", "deliveries", "webpush", "apns"),
+)
 
 
 def main() -> int:

@@ -109,15 +109,15 @@ def measure_memory(users: int) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
-def their_rates(url: str, users: int, rounds: int) -> dict[str, Any]:
-    """On a database of its own, on the same server."""
+def their_rates(url: str, users: int, rounds: int, *, calls: int = 0) -> dict[str, Any]:
+    """What the peer prints, on a database of its own on the same server."""
     import psycopg
 
     name = "peer"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     peers = urlsplit(url)._replace(path=f"/{name}").geturl()
-    command = [environment("notifications", REQUIREMENTS), PEER, peers, users, rounds]
+    command = [environment("notifications", REQUIREMENTS), PEER, peers, users, rounds, calls]
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,

@@ -136,6 +136,26 @@ def figure(
     }
 
 
+def limit(
+    name: str, *, unit: str, ours: float, at_most: float, versions: dict[str, str]
+) -> dict[str, Any]:
+    """One line of the table that has no peer but a limit; the ratio says how far below it is."""
+    return figure(
+        name,
+        unit=unit,
+        ours=[ours],
+        peer=[at_most],
+        peer_name="at most",
+        floor=1.0,
+        versions=versions,
+    ) | {"ratio": at_most / ours}
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]
+
+
 def report(figures: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for one in figures:

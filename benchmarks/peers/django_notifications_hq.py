@@ -1,9 +1,10 @@
-"""`notify.send` of django-notifications-hq to many users, in an environment of its own.
+"""`notify.send` of django-notifications-hq, in an environment of its own.
 
-    python django_notifications_hq.py DATABASE_URL USERS ROUNDS
+    python django_notifications_hq.py DATABASE_URL USERS ROUNDS [CALLS]
 
-Prints a JSON object: users per second of each round, and versions. Each call is one transaction,
-which is the faster way for it: it stores a row at a time.
+Prints a JSON object: users per second of each round of one call to all users, and versions. Such a
+call is one transaction, which is the faster way for it: it stores a row at a time. With CALLS also
+calls per second of each round of so many calls, to one user each, outside a transaction.
 """
 
 import json
@@ -18,6 +19,7 @@ from django.conf import settings
 
 def main() -> None:
     url, users, rounds = urlsplit(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    calls = int(sys.argv[4]) if len(sys.argv) > 4 else 0
     settings.configure(
         SECRET_KEY="only-for-benchmarks",
         INSTALLED_APPS=[
@@ -57,10 +59,15 @@ def main() -> None:
             notify.send(sender, recipient=everybody, verb="replied", description="Nice picture!")
         found.append(users / (time.perf_counter() - began))
         assert Notification.objects.count() == users
-    names = ("django-notifications-hq", "django")
-    print(
-        json.dumps({"rates": found, "versions": {name: metadata.version(name) for name in names}})
-    )
+    single = []
+    for _ in range(rounds if calls else 0):
+        recipients = list(everybody[:calls])
+        began = time.perf_counter()
+        for user in recipients:
+            notify.send(sender, recipient=user, verb="replied", description="Nice picture!")
+        single.append(len(recipients) / (time.perf_counter() - began))
+    versions = {name: metadata.version(name) for name in ("django-notifications-hq", "django")}
+    print(json.dumps({"rates": found, "calls": single, "versions": versions}))
 
 
 if __name__ == "__main__":
