@@ -5,13 +5,14 @@ the report, and the rest goes on.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, router, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
 from django.utils import timezone
 
 from notifications.fanout import repeated
@@ -20,6 +21,7 @@ from notifications.importing.report import Report
 from notifications.importing.tables import Row, Source
 from notifications.models import Imported
 from notifications.sql import Sql, fault, is_passing
+from notifications.worker import SQLITE_PAUSE
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +53,26 @@ class Run:
 
         Raises `Interrupted`; what is settled stays.
         """
-        for chunk in _chunks(rows):
+        pause = 0.0 if Sql(self.using).postgres else SQLITE_PAUSE
+        for chunk in self._chunks(rows):
             self._settle(what, chunk, settle)
+            time.sleep(pause)
             self.progress(sum(1 + len(row.get("others", ())) for row in chunk))
+
+    def _chunks(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        waiting = iter(rows)
+        try:
+            while chunk := list(islice(waiting, CHUNK)):
+                yield chunk
+        except (OperationalError, InterfaceError) as error:
+            raise _interrupted(error) from error
 
     def _settle(self, what: str, rows: Sequence[Row], settle: Settle) -> None:
         try:
             sheet = repeated(lambda: self._settle_once(rows, settle))
         except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
             if is_passing(error):
-                raise Interrupted(
-                    f"The database: {fault(error)}. Nothing of this chunk is stored; run the"
-                    " import again to go on."
-                ) from error
+                raise _interrupted(error) from error
             if len(rows) > 1:
                 half = len(rows) // 2
                 self._settle(what, rows[:half], settle)
@@ -101,6 +110,12 @@ class Run:
         )
 
 
+def _interrupted(error: Exception) -> Interrupted:
+    return Interrupted(
+        f"The database: {fault(error)}. What is imported stays; run the import again to go on."
+    )
+
+
 def _alone(using: str) -> None:
     """One import at a time settles a chunk: what another has done is seen after its commit.
 
@@ -110,9 +125,3 @@ def _alone(using: str) -> None:
     if sql.postgres:
         table = sql.connection.ops.quote_name(Imported._meta.db_table)
         sql.run(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE", [])
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    waiting = iter(rows)
-    while chunk := list(islice(waiting, CHUNK)):
-        yield chunk

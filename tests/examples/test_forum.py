@@ -228,6 +228,11 @@ def test_what_was_left_there_stays_and_is_in_nobodys_way(forum: Forum) -> None:
     assert "hub_notifications" in plan and "[ ]" not in plan
 
 
+def test_what_was_left_there_can_be_imported(forum: Forum) -> None:
+    said = forum.manage("import_from", "notifications-hq", "--dry-run")
+    assert "notifications: 1 would be imported, 0 known already, 0 skipped" in said
+
+
 def test_the_forums_own_tests_pass(forum: Forum) -> None:
     """They hold that keys which are UUIDs serve everywhere."""
     forum.manage("test", "--noinput")

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError
+from django.db import OperationalError
 
 from notifications import inbox
 from notifications.importing import notifications_hq, running
@@ -130,6 +131,20 @@ def test_an_import_that_was_interrupted_goes_on(hq, import_from, alice, bob, mon
     rows = Notification.objects.order_by("arrived").values_list("arrived", "event__timestamp")
     assert [number for number, _ in rows] == list(range(1, 11))
     assert [at for _, at in rows] == [ago(days=days) for days in reversed(range(10))]
+
+
+@pytest.mark.parametrize("where", ["_settle_once", "_chunks"])
+def test_a_database_that_goes_away_is_a_sentence(hq, import_from, alice, bob, monkeypatch, where):
+    hq.add(TABLE, **row(alice, bob))
+
+    def lost(*_: Any) -> Any:
+        raise OperationalError("the connection is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "islice" if where == "_chunks" else "_alone", lost)
+        with pytest.raises(CommandError, match="the connection is lost"):
+            import_from("notifications-hq")
+    assert "notifications: 1 imported" in import_from("notifications-hq")
 
 
 def test_a_row_that_cannot_be_stored_is_a_fault_and_the_rest_goes_on(

@@ -130,13 +130,22 @@ def test_another_system_with_tables_of_that_name_is_told_apart(old, import_from)
                     "--table", "notifications_event=hub_event")  # fmt: skip
 
 
-def test_pages_are_cut_anywhere(forum, import_from, alice, monkeypatch):
+def test_pages_are_cut_anywhere_and_memory_holds_one(forum, import_from, alice, monkeypatch):
     """Rows of one time, and of no whole second, stand on both sides of a page's end."""
+    plain, read = tables.Source.all, []
+
+    def counts(self: Any, text: str, parameters: Any = ()) -> Any:
+        rows = plain(self, text, parameters)
+        read.append(len(rows))
+        return rows
+
     monkeypatch.setattr(tables, "PAGE", 2)
+    monkeypatch.setattr(tables.Source, "all", counts)
     for number in range(9):
         key = forum.add("notifications_event", timestamp=ago(hours=5), title=f"{number}", type_id=1)
         forum.add(NOTIFICATION, event_id=key, user_id=alice.pk, readed=None)
     import_from("rest-notifications")
     titles = list(Event.objects.order_by("id").values_list("title", flat=True))
     assert titles == ["Early", "Late", *map(str, range(9))]
+    assert max(read) == 2 < len(read)
     assert inbox.summary(alice.pk).total == 11
