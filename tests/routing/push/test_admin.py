@@ -178,3 +178,83 @@ def test_deliveries_of_users_who_are_gone_are_still_shown(
     row = Delivery.objects.filter(event=event.pk).first()
     if row is not None:
         assert root.get(f"{ROOT}delivery/{row.pk}/change/").status_code == 200
+
+
+def test_a_test_message_says_of_each_device_what_became_of_it(
+    root: Client, alice: Any, phone_of: Phone
+) -> None:
+    """Whatever a provider does, the page comes back and says it."""
+    ok, dead = phone_of(alice, "ok-1"), phone_of(alice, "dead-one")
+    crash = phone_of(alice, "crash-1")
+    off = phone_of(alice, "ok-2")
+    act(root, "device", "deactivate", off)
+    page = act(root, "device", "send_test", ok, dead, crash, off)
+    told = said(page)
+    assert f"dummy {ok.short_hash}: DEBUG" in told
+    assert f"dummy {dead.short_hash}: ERROR: gone" in told
+    assert f"dummy {off.short_hash}: SKIPPED" in told
+    assert f"dummy {crash.short_hash}: ERROR_RETRY" in told
+    assert "/trace/" in told  # the worker goes on with what may still succeed
+    for device in (ok, dead, crash, off):
+        assert device.token not in page.content.decode()
+    assert [entry[0] for entry in history()] == ["Disabled."] + ["Sent a test message."] * 4
+
+
+def test_a_provider_that_refuses_our_credentials_is_said(
+    root: Client, alice: Any, phone_of: Phone
+) -> None:
+    row, other = phone_of(alice, "config-1"), phone_of(alice, "ok-1")
+    told = said(act(root, "device", "send_test", row))
+    assert f"dummy {row.short_hash}: WAITING: application paused" in told
+    told = said(act(root, "device", "send_test_in_bulk", row, other))
+    assert told.startswith("0 were sent, of 2: 2 WAITING"), told
+
+
+def test_a_test_message_in_bulk_counts_by_outcome(
+    root: Client, alice: Any, bob: Any, phone_of: Phone
+) -> None:
+    rows = [phone_of(alice, f"ok-{n}") for n in range(3)]
+    rows += [phone_of(bob, f"dead-x{n}") for n in range(2)]
+    told = said(act(root, "device", "send_test_in_bulk", *rows))
+    assert told.startswith("3 were sent, of 5: 3 DEBUG; 2 ERROR (gone")
+    told = said(act(root, "device", "send_test_in_bulk", *rows[:3]))
+    assert told == "All were sent, of 3: 3 DEBUG."
+    told = said(act(root, "device", "send_test_in_bulk", *rows[3:]))
+    assert told.startswith("0 were sent, of 2: 2 SKIPPED"), told
+
+
+def test_not_more_at_once_than_a_page_can_wait_for(
+    root: Client, alice: Any, phone_of: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from routing.push.admin import devices
+
+    monkeypatch.setattr(devices, "MOST_ALONE", 1)
+    rows = [phone_of(alice, "ok-1"), phone_of(alice, "ok-2")]
+    assert "at most 1 at a time" in said(act(root, "device", "send_test", *rows))
+    assert not Delivery.objects.exists()
+
+
+def test_credentials_that_cannot_be_read_are_said_and_crash_nothing(
+    root: Client, alice: Any, phone_of: Phone
+) -> None:
+    row = phone_of(alice, "ok-1")
+    unreadable = Application.objects.create(name="old", backend="dummy", credentials="v9:nonsense")
+    Device.objects.filter(pk=row.pk).update(application=unreadable)
+    page = act(root, "device", "send_test", row)
+    assert page.status_code == 200 and "DEBUG" not in said(page)
+    assert act(root, "device", "send_test_in_bulk", row).status_code == 200
+
+
+def test_devices_are_enabled_and_disabled(
+    root: Client, alice: Any, bob: Any, phone_of: Phone
+) -> None:
+    hers = phone_of(alice, "ok-shared")
+    his = phone_of(bob, "ok-shared")
+    assert said(act(root, "device", "deactivate", his)) == "1 disabled."
+    assert said(act(root, "device", "activate", hers, his)) == (
+        "1 enabled. | 1 not: their tokens belong to other devices now."
+    )
+    assert history() == [("Disabled.", str(his.pk)), ("Enabled.", str(his.pk))]
+    for text, number in (("alice", 1), (str(bob.pk), 1), (his.short_hash, 2), ("nobody", 0)):
+        page = root.get(f"{ROOT}device/", {"q": text})
+        assert len(page.context["cl"].result_list) >= number, text

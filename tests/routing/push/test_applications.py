@@ -245,14 +245,13 @@ def test_the_actions_of_the_admin(
         return " ".join(str(message) for message in answer.context["messages"])
 
     assert "1 not" in act("device", "activate", hers)
-    assert "1 planned" in act("device", "send_test", hers, his)
-    assert "Nothing sent" in act("device", "send_test", hers)
+    send([bob])
     delivery = Delivery.objects.get()
     assert "1 cancelled" in act("delivery", "cancel", delivery)
     assert "1 are due" in act("delivery", "retry", delivery)
     hand.work()
     assert states() == ["DEBUG"]
-    assert "1 deactivated" in act("device", "deactivate", his)
+    assert "1 disabled" in act("device", "deactivate", his)
     assert "1 resumed" in act("application", "resume", Application.objects.get())
     assert browser.get(f"/admin/hub_routing/delivery/{delivery.pk}/change/").status_code == 200
     act("device", "delete_selected", his)
