@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
@@ -12,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 
 from notifications.admin.base import ModelAdmin
 from notifications.templating import wording
-from notifications.templating.models import AbstractTemplate, Template, template_model
+from notifications.templating.models import TEXTS, AbstractTemplate, Template, template_model
 
 
 class PreviewForm(forms.Form):
@@ -41,6 +42,13 @@ class TemplateAdmin(ModelAdmin):
     list_per_page = 50
     change_form_template = "notifications/admin/template.html"
 
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **more: Any) -> Any:
+        """Boxes of the size of what is written in them."""
+        if db_field.name in TEXTS:
+            rows = 5 if db_field.name in ("message", "push_body") else 2
+            more["widget"] = AdminTextareaWidget(attrs={"rows": rows})
+        return super().formfield_for_dbfield(db_field, request, **more)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Of a locked one nothing can be changed but the lock itself, and that by a superuser."""
         readonly = [str(field) for field in super().get_readonly_fields(request, obj)]
@@ -67,11 +75,13 @@ class TemplateAdmin(ModelAdmin):
             raise PermissionDenied
         if shown is None:
             raise Http404
-        form = PreviewForm(request.POST or None, initial={"context": shown.sample})
-        context = shown.sample
+        rows = list(type(shown)._default_manager.filter(slug=shown.slug).order_by("language"))
+        # a variant without a sample of its own is shown with that of the template itself
+        context = shown.sample or rows[0].sample
+        form = PreviewForm(request.POST or None, initial={"context": context})
         if form.is_valid():
             context = form.cleaned_data["context"] or {}
-        rows = type(shown)._default_manager.filter(slug=shown.slug).order_by("language")
+        texts = [wording.preview(row, context) for row in rows]
         return TemplateResponse(
             request,
             "notifications/admin/template_preview.html",
@@ -84,7 +94,10 @@ class TemplateAdmin(ModelAdmin):
                     f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[shown.pk]
                 ),
                 "form": form,
-                "previews": [(row, wording.texts_of(row, context)) for row in rows],
+                "previews": [
+                    (row, wording.completed(said, base=texts[0]))
+                    for row, said in zip(rows, texts, strict=True)
+                ],
             },
         )
 

@@ -8,7 +8,7 @@ words: a faulty text never stops an inbox.
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import models, router, transaction
@@ -206,15 +206,40 @@ def _or_nothing(row: AbstractTemplate, event: Event) -> Words | None:
         return None
 
 
-def texts_of(row: AbstractTemplate, context: Any) -> list[tuple[str, str, str]]:
-    """Every text of a row with this context, as (field, text, what is wrong with it)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One text as users of a language would see it; `problem` says why there is none."""
+
+    field: str
+    text: str
+    problem: str = ""
+    #: Whether the row leaves it empty, and it is another text's.
+    borrowed: bool = False
+
+
+def preview(row: AbstractTemplate, context: Any) -> list[Shown]:
+    """The texts of a row with this context, as far as it has them. Raises nothing of ours."""
     found = []
     for field in (*OWN, *PUSH):
         try:
-            found.append((field, _render(row, field, clean_context(context)), ""))
-        except HubError as problem:
-            found.append((field, "", problem.detail))
+            text, problem = _render(row, field, clean_context(context)), ""
+        except HubError as error:
+            text, problem = "", error.detail
+        found.append(Shown(field=field, text=text, problem=problem))
     return found
+
+
+def completed(shown: Iterable[Shown], *, base: Iterable[Shown]) -> list[Shown]:
+    """What the row leaves empty: the row without a language says it; a push, title and message."""
+    found = {text.field: text for text in shown}
+    of_base = {text.field: text for text in base}
+    for field in OWN:
+        if not found[field].text and not found[field].problem:
+            found[field] = replace(of_base[field], borrowed=True)
+    for field, own in zip(PUSH, OWN, strict=False):
+        if found[own].text and not found[field].text and not found[field].problem:
+            found[field] = replace(found[own], field=field, borrowed=True)
+    return list(found.values())
 
 
 Pair = tuple[Event, Any]

@@ -134,6 +134,16 @@ def test_the_preview_shows_every_language_with_the_sample(editor: Client) -> Non
         assert answer.status_code == 200
 
 
+def test_the_preview_of_a_variant_is_what_its_users_would_see(editor: Client) -> None:
+    """Also what it leaves empty, with the sample of the template itself."""
+    Template.objects.create(slug="comment", url="/posts/{{ id }}/", sample={"id": 7, "who": "Bob"})
+    row = Template.objects.create(slug="comment", language="de", title="{{ who }} schrieb")
+    page = text(editor.get(f"{LIST}{row.pk}/preview/"))
+    german = page.partition("<h2>de</h2>")[2]
+    assert german.count("Bob schrieb") == 2, "the title, and that of a push"
+    assert '<span class="quiet">/posts/7/</span>' in german
+
+
 def test_the_preview_is_for_who_may_look(browser_with: Any) -> None:
     row = Template.objects.create(slug="comment", title="Secret")
     stranger = browser_with()
