@@ -1,7 +1,7 @@
 """Web Push end to end: our page subscribes a real Firefox, our worker encrypts, Firefox decrypts,
 and our service worker shows it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,8 +13,11 @@ from routing.push.models import Delivery, Device
 from routing.push.vapid import VapidKey
 from tests.browser.firefox import Firefox, executable
 from tests.processes import Processes, ServerProcess
+from tests.security.conftest import server
 from tests.vendors import autopush
 from tests.waiting import wait_for
+
+__all__ = ["server"]
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(180)]
 
@@ -35,12 +38,19 @@ def relay() -> Iterator[autopush.Relay]:
 
 @pytest.fixture(scope="module")
 def firefox(relay: autopush.Relay) -> Iterator[Firefox]:
-    """One for all tests; each has a hub, and so an origin, of its own."""
     path = executable()
     if path is None:
         pytest.skip("no Firefox: apt-get install firefox-esr")
     with Firefox(path, **{"dom.push.serverURL": relay.server_url}) as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def standing_server(django_db_setup: None) -> Iterator[ServerProcess]:
+    """One for all tests. It pushes to this machine, and at once to whoever is not looking."""
+    running = Processes()
+    yield running.serve(env={"DEBUG": "1", "HUB_PUSH_LOCAL_PEERS": "1", "HUB_GRACE_SECONDS": "0"})
+    running.close()
 
 
 class Person:
@@ -83,33 +93,27 @@ class Person:
 
 
 @pytest.fixture
-def person(
-    alice: Any, password: str, firefox: Firefox, processes: Processes
-) -> Callable[[], Person]:
-    """`person()` is signed in and has turned push on."""
-
-    def make() -> Person:
-        applications.ensure_web_push()
-        away = {"HUB_PUSH_LOCAL_PEERS": "1", "HUB_GRACE_SECONDS": "0"}
-        server = processes.serve(env={"DEBUG": "1", **away})
-        found = Person(alice, password, firefox, server)
-        found.signs_in()
-        found.opens("/preferences/")
-        firefox.command(
-            "WebDriver:SetPermission", descriptor={"name": "notifications"}, state="granted"
-        )
-        found.sees(f"{STATE}?.status === 'off'")
-        firefox.click_in("push-switch", "button")
-        found.is_pushed_to()
-        return found
-
-    return make
+def person(alice: Any, password: str, firefox: Firefox, server: ServerProcess) -> Iterator[Person]:
+    """She is signed in and has turned push on."""
+    applications.ensure_web_push()
+    found = Person(alice, password, firefox, server)
+    found.signs_in()
+    found.opens("/preferences/")
+    firefox.command(
+        "WebDriver:SetPermission", descriptor={"name": "notifications"}, state="granted"
+    )
+    # Of the test before nothing is left: the device is not in the list any more.
+    found.sees(f"{STATE}?.status === 'off' && !{STATE}.busy")
+    firefox.click_in("push-switch", "button")
+    found.is_pushed_to()
+    yield found
+    firefox.go("about:blank")
 
 
 def test_what_our_worker_encrypts_is_decrypted_and_shown(
-    person: Callable[[], Person], relay: autopush.Relay
+    person: Person, relay: autopush.Relay
 ) -> None:
-    alice = person()
+    alice = person
     device = Device.objects.get()
     assert (device.name, device.type, device.locale) == ("Firefox, Linux", "web", "en-US")
     subscription = relay.subscription_at(device.token)
@@ -146,9 +150,9 @@ def test_what_our_worker_encrypts_is_decrypted_and_shown(
 
 
 def test_another_address_and_another_key_are_followed(
-    person: Callable[[], Person], relay: autopush.Relay
+    person: Person, relay: autopush.Relay
 ) -> None:
-    alice = person()
+    alice = person
     device = Device.objects.get()
     alice.looks_away()
     # The push service gives the address up; no page of ours that could do anything is open.
@@ -175,9 +179,9 @@ def test_another_address_and_another_key_are_followed(
 
 
 def test_signing_out_ends_pushes_until_the_same_person_is_back(
-    person: Callable[[], Person], relay: autopush.Relay
+    person: Person, relay: autopush.Relay
 ) -> None:
-    alice = person()
+    alice = person
     alice.opens("/logout/")
     alice.firefox.click("button.main")
     alice.sees("location.pathname === '/login/'")

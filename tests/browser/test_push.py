@@ -19,8 +19,12 @@ from routing.push.vapid import VapidKey
 from tests.browser.conftest import SCREENSHOTS
 from tests.browser.test_inbox import until
 from tests.processes import ServerProcess
+from tests.security.conftest import server, standing_server
 from tests.vendors.webpush import Browser
 from tests.waiting import wait_for
+
+#: One server for all of these tests: none of them harms it.
+__all__ = ["server", "standing_server"]
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(180)]
 
