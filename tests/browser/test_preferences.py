@@ -243,9 +243,18 @@ def test_this_device_is_turned_on_here_and_then_listed(phones: None, page: Any, 
     told = "device => document.dispatchEvent(new CustomEvent('push-change', { detail: device }))"
     page.evaluate(told, {"status": "on", "busy": False, "device": device.pk})
     expect(card(page, "Here")).to_contain_text("this device")
-    device.delete()
-    page.evaluate(told, {"status": "off", "busy": False, "device": None})
+    page.evaluate("""() => {
+        const state = { status: 'on', busy: false, device: 1, error: null };
+        document.querySelector('push-switch').device = {
+            start() {}, stop() {}, subscribe: () => () => {}, getState: () => state,
+            sync: () => { globalThis.synced = true; },
+        };
+    }""")
+    page.evaluate(told, {"status": "on", "busy": False, "device": device.pk})
+    card(page, "Here").get_by_role("button", name="Remove").click()
+    card(page, "Here").get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("No devices yet")).to_be_visible()
+    assert page.evaluate("globalThis.synced"), "the switch looks again whether it is on"
 
 
 def test_by_keyboard_alone(page: Any, alice: Any) -> None:

@@ -53,7 +53,7 @@ export function devices(list, rest) {
 
   const removed = (id) => {
     // This browser's own: it has a subscription to end.
-    if (id === here) document.querySelector('push-switch').device.sync();
+    if (id === here) document.querySelector('push-switch')?.device?.sync();
     const ids = [...shown.keys()];
     const next = ids[ids.indexOf(id) + 1] ?? ids[ids.indexOf(id) - 1];
     draw([...shown.values()].map((card) => card.row).filter((row) => row.id !== id));

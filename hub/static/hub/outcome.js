@@ -2,11 +2,7 @@
 
 const SHOWN = 4_000; // ms that good news stay
 
-/**
- * What shows the outcome of one part of a page: its `.outcome`, politely, and its `.wrong`, at once.
- *
- * Of two answers that overtake each other the later request's counts.
- */
+/** Shows the outcome of one part of a page: in its `.outcome`, politely, or its `.wrong`, at once. */
 export class Outcome {
   #good;
   #bad;

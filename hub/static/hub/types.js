@@ -12,6 +12,8 @@ class Row {
   #outcome;
   /** Requests go one after the other: the last one counts. */
   #turn = Promise.resolve();
+  #waiting = 0;
+  #refused = null;
   /** What the hub holds, as far as we know. */
   #stored = {};
 
@@ -30,6 +32,7 @@ class Row {
   #moved({ dataset: { channel }, checked }) {
     this.#follow();
     this.#outcome.waits('Saving…');
+    this.#waiting += 1;
     this.#turn = this.#turn.then(() => this.#save(channel, checked));
   }
 
@@ -38,12 +41,20 @@ class Row {
     try {
       await this.#rest.patch('notifications/filter/', { types: { [name]: { [channel]: wanted } } });
       this.#stored[channel] = wanted;
-      this.#outcome.good('Saved');
     } catch (error) {
-      this.#outcome.bad(error);
-      for (const field of this.#switches) field.checked = this.#stored[field.dataset.channel];
-      this.#follow();
+      this.#refused = error;
     }
+    this.#waiting -= 1;
+    if (this.#waiting === 0) this.#settled();
+  }
+
+  /** Everything is answered: the switches show what holds. */
+  #settled() {
+    if (this.#refused) this.#outcome.bad(this.#refused);
+    else this.#outcome.good('Saved');
+    this.#refused = null;
+    for (const field of this.#switches) field.checked = this.#stored[field.dataset.channel];
+    this.#follow();
   }
 
   /** What is not in the inbox reaches nobody on another way either. */
