@@ -323,8 +323,8 @@ def _store(draft: Draft) -> Event | None:
     """
     using, event = draft.using, draft.event
     try:
-        # of its own, so that the event goes again where its key turns out to be known
-        with transaction.atomic(using=using):
+        # of its own where its key may turn out to be known: then the event goes again
+        with transaction.atomic(using=using, savepoint=bool(draft.key)):
             _store_event(event, using)
             if draft.key:
                 _claim_key(draft)
