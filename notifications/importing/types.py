@@ -8,6 +8,7 @@ from notifications import event_types
 from notifications.importing.errors import UnusableOption
 from notifications.importing.running import Run
 from notifications.models import EventType
+from notifications.words import FORBIDDEN
 
 WHAT = "event types"
 NOT_DECLARED = "inactive: not declared in EVENT_TYPES"
@@ -37,13 +38,13 @@ class TypeBook:
 
     def named(self, name: str, *, title: str, description: str = "") -> EventType:
         """The type of this name, made if there is none: before the chunks, if it can be known."""
-        name = " ".join(name.split())[:100] or "imported"
+        name = " ".join(FORBIDDEN.sub("", name).split())[:100] or "imported"
         row = self._rows.get(name)
         if row is None:
             row = EventType(
                 name=name,
-                title=(title or name)[:300],
-                description=(description or "")[:1000],
+                title=FORBIDDEN.sub("", title or name)[:300],
+                description=FORBIDDEN.sub("", description or "")[:1000],
                 active=False,
             )
             if not self.run.dry_run:

@@ -15,6 +15,7 @@ from notifications.testing import settle
 from routing.push.devices import hash_of
 from routing.push.models import Delivery, Device
 from routing.push.registration import register
+from routing.push.vapid import VapidKey
 from tests.importing.tables import OldTables, ago, stored
 from tests.vendors.webpush import Browser
 
@@ -86,6 +87,23 @@ def test_apns_wns_and_whole_web_push_endpoints(four, import_from, alice):
     web = found["webpush"]
     assert web.token.endswith("/wpush/v2/x") and web.type == "web"
     assert web.extra["auth"] == browser.auth
+
+
+def test_a_browser_belongs_to_the_key_that_it_subscribed_under(four, import_from, alice, settings):
+    key, browser = VapidKey.generate(), Browser.new()
+    credentials = {"private_key": key.private_text(), "subject": "mailto:ops@example.com"}
+    settings.HUB = {
+        **settings.HUB,
+        "APPLICATIONS": {"browsers": {"backend": "webpush", "credentials": credentials}},
+    }
+    four.add(
+        WEB, active=True, user_id=alice.pk, browser="FIREFOX", p256dh=browser.p256dh,
+        auth=browser.auth, registration_id="https://updates.push.services.mozilla.com/wpush/v2/x",
+    )  # fmt: skip
+    import_from("push-notifications")
+    device = Device.objects.get()
+    assert device.application.name == "browsers" and device.extra["vapid"] == key.id
+    assert device.origin == "https://updates.push.services.mozilla.com"
 
 
 def test_what_was_cut_off_a_web_push_endpoint_is_put_back(four, import_from, alice):

@@ -37,16 +37,20 @@ def rows(recipient: Any, number: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("others", [1, 12])
 def test_who_is_connected_hears_of_it_and_reads(
-    old: OldTables, processes: Processes, alice: Any, bob: Any
+    old: OldTables, processes: Processes, alice: Any, make_user: Any, others: int
 ) -> None:
+    """By a hint, or where there are many inboxes by reconcile."""
     old.make("notifications_hq")
-    old.add_many(TABLE, [*rows(alice, 3), *rows(bob, 1)])
+    old.add_many(TABLE, rows(alice, 3))
+    for number in range(others):
+        old.add_many(TABLE, rows(make_user(f"other{number}"), 1))
     server = processes.serve()
     with socket_to(server, token=tokens.make(alice, name="phone")) as hers:
         assert next_frame(hers)["version"] == 0
         printed = processes.run("import_from", "notifications-hq")
-        assert "notifications: 4 imported" in printed
+        assert f"notifications: {3 + others} imported" in printed
         assert "\r" not in printed, "no progress bar where nobody looks"
         heard: list[dict[str, Any]] = []
         while len(heard) < 3:
