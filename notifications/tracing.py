@@ -121,6 +121,11 @@ def of_event(event: Event, *, using: str) -> list[Section]:
     return [_fan_out(event, numbers["total"], using), _states(numbers)]
 
 
+def fan_out(event: Event, *, using: str) -> Section:
+    """How far the event has come."""
+    return _fan_out(event, Notification.objects.using(using).filter(event=event.pk).count(), using)
+
+
 def _fan_out(event: Event, total: int, using: str) -> Section:
     facts = [Fact(what="Stored", value=event.timestamp)]
     if event.broadcast is not None:

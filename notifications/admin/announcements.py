@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from notifications import announcements
+from notifications import announcements, tracing
 from notifications.admin.base import ModelAdmin, log, trace_link
 from notifications.errors import HubError
 from notifications.event_types import declaration_of
@@ -279,8 +279,8 @@ class AnnouncementAdmin(ModelAdmin):
                 context["preview"] = announcements.preview(row)
             except HubError as error:
                 context["problem"] = error.detail
-        elif row.event_id is not None and Event.objects.filter(pk=row.event_id).exists():
-            context["trace"] = reverse("admin:hub_notifications_event_trace", args=[row.event_id])
+        elif row.event_id is not None:
+            context |= _result(row.event_id)
         return TemplateResponse(request, "notifications/admin/preview.html", context)
 
     def send(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -310,6 +310,15 @@ class AnnouncementAdmin(ModelAdmin):
         return super().change_view(
             request, object_id, form_url, {**(extra_context or {}), "preview_address": link}
         )
+
+
+def _result(event_id: int) -> dict[str, Any]:
+    """How far the fan-out has come, and where the rest is told; nothing once the event is gone."""
+    event = Event.objects.select_related("type").filter(pk=event_id).first()
+    if event is None:
+        return {}
+    address = reverse("admin:hub_notifications_event_trace", args=[event_id])
+    return {"trace": address, "facts": tracing.fan_out(event, using=event._state.db or "").facts}
 
 
 def _moment(text: str) -> datetime | None:

@@ -72,7 +72,10 @@ def test_composed_looked_over_sent_and_traced(
     work()
     page = browser.get(f"{LIST}{row.pk}/preview/")
     event = Event.objects.get()
-    assert f"/admin/hub_notifications/event/{event.pk}/trace/" in page.content.decode()
+    text = page.content.decode()
+    assert f"/admin/hub_notifications/event/{event.pk}/trace/" in text
+    assert "<dt>Fanned out to</dt><dd>1</dd>" in text
+    assert "<dt>Left out: muted the type</dt><dd>1</dd>" in text
     assert (event.title, event.author) == ("Maintenance tonight", None)
     assert list(Notification.objects.values_list("user", flat=True)) == [alice.pk]
     assert ("Sent now.", str(row.pk)) in history()
