@@ -12,6 +12,12 @@ from routing.push.browser import service_worker
 handler400 = "hub.errors.bad_request"
 handler500 = "hub.errors.server_error"
 
+#: Of pushes that bring none: in the notification, and in Android's status bar.
+PICTURES = {
+    "icon": f"{settings.STATIC_URL}hub/icon-192.png",
+    "badge": f"{settings.STATIC_URL}hub/badge-96.png",
+}
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.inbox, name="inbox"),
     path("send/", pages.send, name="send"),
@@ -27,7 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("routing.live.urls")),
     path("api/", include("routing.push.urls")),
     path("api/", include("notifications.api.urls")),
-    path("service-worker.js", service_worker, name="hub-service-worker"),
+    path("service-worker.js", service_worker, PICTURES, name="hub-service-worker"),
     # Browsers ask for it on pages that name no icon, such as admin's.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}hub/bell.svg")),
     path("health/live", health.live),

@@ -191,6 +191,7 @@ class TestWorker:
         assert shown["icon"] == f"{url}/static/hub/bell.svg"
         assert [(one["action"], one["title"]) for one in shown["actions"]] == [("reply", "Reply")]
         assert shown["data"]["own"] == {"post": 4}
+        assert alice.page.evaluate(f"fetch('{shown['icon']}').then((answer) => answer.ok)")
         alice.is_pushed("Plain words")
         alice.is_pushed("")
         words = {(one["title"], one["body"]) for one in alice.sees(3)}
@@ -357,6 +358,18 @@ class TestSwitch:
         browser.is_turned("off")
         assert not Device.objects.filter(active=True).exists()
         assert browser.page.evaluate("localStorage.getItem('push-service')") == '{"made":1}'
+
+
+def test_the_hub_can_be_put_on_a_home_screen(desk: Callable[..., Desk]) -> None:
+    """Where iPhones and iPads want it before they allow push."""
+    alice = desk()
+    alice.opens("/")
+    tools = alice.context.new_cdp_session(alice.page)
+    found = tools.send("Page.getAppManifest")
+    assert (found["errors"], found["manifest"]["display"]) == ([], "kStandalone")
+    problems = tools.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    # A window of its own keeps nothing, and so installs nothing.
+    assert {one["errorId"] for one in problems} <= {"in-incognito"}
 
 
 def is_accessible(page: Any, axe: str) -> None:

@@ -185,8 +185,8 @@ class TestContentSecurity:
     def test_our_pages_load_only_what_is_ours(self, page: Client) -> None:
         assert page.get("/")[HEADER] == (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-            " connect-src 'self' ws://testserver wss://testserver; form-action 'self';"
-            " base-uri 'none'; frame-ancestors 'none'"
+            " connect-src 'self' ws://testserver wss://testserver; manifest-src 'self';"
+            " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
 
     @pytest.mark.parametrize("path", ["/", "/login/", "/logout/", "/preferences/"])

@@ -243,6 +243,14 @@ test('where the hub cannot be told, the next page finds the difference', async (
   assert.deepEqual(worker.database.get('device'), RECORD);
 });
 
+test('for somebody else who is signed in now nothing is registered', async () => {
+  const worker = new FakeWorker();
+  worker.database.set('device', RECORD);
+  worker.known = 404;
+  await worker.dispatch('pushsubscriptionchange', {});
+  assert.deepEqual([worker.requests, worker.database.get('device')], [[], RECORD]);
+});
+
 test('what was turned off stays off', async () => {
   const worker = new FakeWorker();
   await worker.dispatch('pushsubscriptionchange', {});

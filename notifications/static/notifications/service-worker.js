@@ -22,10 +22,10 @@
   };
   Object.assign(CONFIG, worker.HUB_PUSH);
 
+  /** Options of a browser's that are given to it as they are. */
+  const PASSED = ['renotify', 'requireInteraction', 'vibrate', 'lang', 'dir', 'timestamp'];
   /** Milliseconds that an open page has to answer. */
   const ANSWER = 1_500;
-  const DATABASE = 'django-notification-hub';
-  const STORE = 'push';
 
   worker.addEventListener('install', () => void worker.skipWaiting());
   worker.addEventListener('activate', (event) => event.waitUntil(worker.clients.claim()));
@@ -39,7 +39,7 @@
   // What arrives
 
   /**
-   * JSON as the hub sends it, any other JSON, plain text, or nothing at all.
+   * JSON as the hub sends it, any other JSON, plain text, or nothing.
    * @param {PushMessageData | null} data
    * @returns {Record<string, any>}
    */
@@ -60,7 +60,7 @@
    */
   async function arrived(said) {
     const shown = show(said);
-    await Promise.allSettled([shown, setBadge(said.badge), post(said)]);
+    await Promise.allSettled([shown, setBadge(said.badge), announce(said)]);
     await shown;
   }
 
@@ -89,19 +89,12 @@
       badge: text(said.badge) || CONFIG.badge,
       tag: text(said.tag) || (event === null ? '' : `event-${event}`),
       silent: said.silent === true,
-      renotify: said.renotify,
-      requireInteraction: said.requireInteraction === true,
-      vibrate: said.silent === true ? undefined : said.vibrate,
-      lang: text(said.lang),
-      dir: text(said.dir),
-      timestamp: Number.isFinite(said.timestamp) ? said.timestamp : undefined,
       actions: actions.map(({ action, title, icon }) => ({ action, title, ...(icon && { icon }) })),
       data: { hub: { event, type: text(said.type), url: text(said.url), actions }, own: said.data },
     };
-    for (const [name, value] of Object.entries(options)) {
-      const isGiven = value !== '' && value !== undefined && (value !== false || name === 'renotify');
-      if (!isGiven) delete options[name];
-    }
+    for (const [name, value] of Object.entries(options)) if (!value) delete options[name];
+    for (const name of PASSED) if (said[name] !== undefined) options[name] = said[name];
+    if (options.silent) delete options.vibrate;
     return options;
   }
 
@@ -143,7 +136,7 @@
   }
 
   /** So that open pages ask the hub at once. @param {Record<string, any>} said */
-  async function post({ event, type, title, body, message, url, data }) {
+  async function announce({ event, type, title, body, message, url, data }) {
     const word = { event, name: type, title, body: body ?? message, url, data };
     for (const page of await pages()) page.postMessage({ type: 'hub-push', action: 'arrived', ...word });
   }
@@ -167,8 +160,9 @@
     const target = safe(url) ?? home;
     const open = await pages();
     const same = open.find((page) => bare(page.url) === bare(target));
+    const visible = open.find(({ visibilityState }) => visibilityState === 'visible');
     // Without an address any page of ours will do, but none that shows something is turned over.
-    const page = same ?? (safe(url) ? undefined : (open.find(isVisible) ?? open[0]));
+    const page = same ?? (safe(url) ? undefined : (visible ?? open[0]));
     if (page) await page.focus();
     else await worker.clients.openWindow(target);
   }
@@ -189,19 +183,16 @@
 
   /** @param {string} url */
   const bare = (url) => url.split('#', 1)[0];
-  /** @param {WindowClient} page */
-  const isVisible = (page) => page.visibilityState === 'visible';
 
   /**
    * With the session's cookie, or by a page that is signed in otherwise; else the next page does it.
    * @param {number} id
    */
   async function markRead(id) {
-    if (await ask('POST', 'notifications/mark/', { state: 'read', ids: [id] })) return;
+    if (await ask('notifications/mark/', { state: 'read', ids: [id] })) return;
     for (const page of await pages()) if (await askPage(page, id)) return;
-    const record = await stored('readonly', (store) => store.get('device')).catch(() => null);
-    const value = { user: record?.user ?? '' };
-    await stored('readwrite', (store) => store.put(value, `mark:${id}`)).catch(() => {});
+    const { user = '' } = (await record()) ?? {};
+    await keep(`mark:${id}`, { user }).catch(() => {});
   }
 
   /** @param {WindowClient} page @param {number} id @returns {Promise<boolean>} */
@@ -222,24 +213,19 @@
    * @param {PushSubscription | null | undefined} fresh
    */
   async function renew(old, fresh) {
-    /** @type {PushRecord | undefined} */
-    const record = await stored('readonly', (store) => store.get('device')).catch(() => undefined);
+    const known = await record();
     // Turned off, or never ours.
-    if (!record) return;
-    const applicationServerKey = old?.options?.applicationServerKey ?? record.key;
-    const found =
-      fresh ??
-      (await worker.registration.pushManager.subscribe({
-        userVisibleOnly: true,
-        applicationServerKey,
-      }));
-    const told = { ...found.toJSON(), old_token: old?.endpoint ?? record.endpoint, type: 'web' };
-    const device = await ask('POST', 'devices/', told);
+    if (!known) return;
+    const applicationServerKey = old?.options?.applicationServerKey ?? known.key;
+    const { pushManager } = worker.registration;
+    const options = { userVisibleOnly: true, applicationServerKey };
+    const found = fresh ?? (await pushManager.subscribe(options));
+    const told = { ...found.toJSON(), old_token: old?.endpoint ?? known.endpoint, type: 'web' };
+    // Somebody else who is signed in now has asked for nothing.
+    const isTheirs = (await ask(`devices/${known.device}/`)) !== null;
+    const device = isTheirs ? await ask('devices/', told) : null;
     // Else the next page compares what it remembers with what the browser has, and tells.
-    if (device) {
-      const now = { ...record, device: device.id, endpoint: found.endpoint };
-      await stored('readwrite', (store) => store.put(now, 'device'));
-    }
+    if (device) await keep('device', { ...known, device: device.id, endpoint: found.endpoint });
     for (const page of await pages()) page.postMessage({ type: 'hub-push', action: 'changed' });
   }
 
@@ -252,25 +238,20 @@
   const text = (value) => (typeof value === 'string' ? value : '');
 
   /**
-   * Asks the hub with the session's cookie; null where it did not do it.
-   * @param {string} method
+   * Asks the hub, or tells it something, with the session's cookie; null where it does not do it.
    * @param {string} path
-   * @param {unknown} body
+   * @param {unknown} [said]
    * @returns {Promise<any>}
    */
-  async function ask(method, path, body) {
+  async function ask(path, said) {
     try {
-      const token = await csrfToken();
-      const answer = await fetch(new URL(CONFIG.api, worker.location.origin) + path, {
-        method,
-        headers: {
-          Accept: 'application/json',
-          'Content-Type': 'application/json',
-          'X-CSRFToken': token,
-        },
-        body: JSON.stringify(body),
-        credentials: 'same-origin',
-      });
+      /** @type {RequestInit} */
+      const request = { credentials: 'same-origin' };
+      if (said) {
+        const headers = { 'Content-Type': 'application/json', 'X-CSRFToken': await csrfToken() };
+        Object.assign(request, { method: 'POST', headers, body: JSON.stringify(said) });
+      }
+      const answer = await fetch(new URL(CONFIG.api, worker.location.origin) + path, request);
       return answer.ok ? await answer.json() : null;
     } catch {
       return null;
@@ -289,20 +270,26 @@
     return (await answer.json()).token;
   }
 
+  /** What src/push-store.js has kept. @returns {Promise<PushRecord | null>} */
+  const record = () =>
+    stored('readonly', (store) => store.get('device')).then((found) => found ?? null, () => null);
+
+  /** @param {string} name @param {unknown} value */
+  const keep = (name, value) => stored('readwrite', (store) => store.put(value, name));
+
   /**
-   * The database of src/push-store.js.
    * @param {IDBTransactionMode} mode
    * @param {(store: IDBObjectStore) => IDBRequest} use
    * @returns {Promise<any>}
    */
   function stored(mode, use) {
     return new Promise((resolve, reject) => {
-      const opening = indexedDB.open(DATABASE, 1);
-      opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+      const opening = indexedDB.open('django-notification-hub', 1);
+      opening.onupgradeneeded = () => opening.result.createObjectStore('push');
       opening.onerror = () => reject(opening.error);
       opening.onsuccess = () => {
-        const transaction = opening.result.transaction(STORE, mode);
-        const request = use(transaction.objectStore(STORE));
+        const transaction = opening.result.transaction('push', mode);
+        const request = use(transaction.objectStore('push'));
         transaction.oncomplete = () => resolve(request.result);
         transaction.onabort = () => reject(transaction.error);
         opening.result.close();

@@ -4,7 +4,6 @@ import json
 import re
 from typing import Any
 
-import pytest
 from django.test import Client
 from django.urls import path
 
@@ -12,8 +11,6 @@ from notifications import tokens
 from routing.push.browser import service_worker
 from routing.push.models import Device
 from tests.vendors.webpush import Browser
-
-pytestmark = pytest.mark.embedded
 
 URL = "/service-worker.js"
 ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/one"
@@ -32,7 +29,12 @@ def test_whoever_asks_gets_the_script(client: Client) -> None:
     assert answer.status_code == 200
     assert answer["Content-Type"] == "text/javascript; charset=utf-8"
     assert "addEventListener('push'" in body
-    assert given(body) == {"api": "/api/", "csrfCookie": "csrftoken"}
+    assert given(body) == {
+        "api": "/api/",
+        "csrfCookie": "csrftoken",
+        "icon": "/static/hub/icon-192.png",
+        "badge": "/static/hub/badge-96.png",
+    }
 
 
 def test_browsers_ask_each_time_and_load_it_once(client: Client) -> None:
