@@ -242,16 +242,27 @@ def completed(shown: Iterable[Shown], *, base: Iterable[Shown]) -> list[Shown]:
     return list(found.values())
 
 
-Pair = tuple[Event, Any]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a push says, where its template has words for it; empty: the user's own words."""
+
+    title: str = ""
+    body: str = ""
+    url: str = ""
 
 
-def push_words(pairs: Iterable[Pair], *, using: str) -> dict[tuple[int, Any], tuple[str, str]]:
-    """Title and body of a push for (event, user's id), where its template has them.
+#: An event, the id of a user who is pushed to (None where nobody knows them), and whether the push
+#: is a direct one, of which there is no notification with the user's own words.
+Reader = tuple[Event, Any, bool]
+
+
+def push_words(readers: Iterable[Reader], *, using: str) -> dict[tuple[int | None, Any], Said]:
+    """What a push of these says, by (event's id, user's id), where its template has words for it.
 
     One query for the templates and those of `languages.of_users`, none where no event has a
     template. Raises only what passes; what else fails leaves a push the user's own words.
     """
-    wanted = [(event, user_id) for event, user_id in pairs if event.template]
+    wanted = [reader for reader in readers if reader[0].template]
     if not wanted:
         return {}
     try:
@@ -264,30 +275,39 @@ def push_words(pairs: Iterable[Pair], *, using: str) -> dict[tuple[int, Any], tu
         return {}
 
 
-def _push_words(wanted: list[Pair], using: str) -> dict[tuple[int, Any], tuple[str, str]]:
-    known = load(event.template for event, _ in wanted)
-    users = {user_id for event, user_id in wanted if event.template in known}
-    users.discard(None)
-    speak = (
-        languages.of_users(users, using=using) if any(w.variants for w in known.values()) else {}
-    )
-    rendered: dict[tuple[int, str], tuple[str, str]] = {}
-    found = {}
-    for event, user_id in wanted:
+def _push_words(wanted: list[Reader], using: str) -> dict[tuple[int | None, Any], Said]:
+    known = load(event.template for event, *_ in wanted)
+    users = {user_id for event, user_id, _ in wanted if event.template in known} - {None}
+    speak: Mapping[Any, str] = {}
+    if any(wording.variants for wording in known.values()):
+        speak = languages.of_users(users, using=using)
+    rendered: dict[tuple[int | None, str], Said] = {}
+    found: dict[tuple[int | None, Any], Said] = {}
+    for event, user_id, direct in wanted:
         wording = known.get(event.template)
         if wording is None:
             continue
         row = wording.row_for(speak.get(user_id, ""))
         key = (event.pk, row.language)
         if key not in rendered:
-            try:
-                rendered[key] = push_of(row, event.context or {})
-            except TemplateFailed as problem:
-                _log("push words", str(row), problem)
-                rendered[key] = ("", "")
-        if any(rendered[key]):
+            rendered[key] = _said(row, event, direct=direct)
+        if rendered[key] != Said():
             found[event.pk, user_id] = rendered[key]
     return found
+
+
+def _said(row: AbstractTemplate, event: Event, *, direct: bool) -> Said:
+    """One language that fails costs the others nothing."""
+    context = event.context or {}
+    try:
+        title, body = push_of(row, context)
+        if not direct:
+            return Said(title=title, body=body)
+        own = own_of(row, context)
+    except TemplateFailed as problem:
+        _log("push words", str(row), problem)
+        return Said()
+    return Said(title=title or own.title or "", body=body or own.message or "", url=own.url or "")
 
 
 def _log(what: str, template: str, error: Exception) -> None:

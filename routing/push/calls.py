@@ -12,7 +12,9 @@ from django.db.models import Model
 from django.utils import timezone
 
 from notifications import related
+from notifications.errors import InvalidField
 from notifications.models import Event, EventType
+from notifications.templating import guard, wording
 from routing.conf import conf
 from routing.push import applications, notes
 from routing.push.backends.base import PushBackend
@@ -98,15 +100,27 @@ class Call:
         batch: bool,
         using: str,
         related_objects: Iterable[Model] = (),
+        template: str | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
-        """Raises `UnsupportedOption`, and `InvalidField` for related objects that are none."""
+        """Raises `UnsupportedOption`, `InvalidField` for related objects that are none, and for a
+        template what `send_notification` raises."""
         self.using, self.batch, self.at = using, batch, timezone.now()
         self._badge = badge if callable(badge) else None
         given = dict(options)
         if badge is not None and not callable(badge):
             given["badge"] = badge
         self.event = _event(title=title, message=message, tag=tag, push=given, using=using)
-        self._links = related.links_of(related_objects, using=using)
+        # read once: it may be an iterator
+        objects: Any = related_objects
+        if isinstance(related_objects, Iterable):
+            objects = list(related_objects)
+        self._links, self._once = related.links_of(objects, using=using), False
+        if template is not None:
+            said = wording.apply(self.event, template, context, users=None, related_objects=objects)
+            self._once = bool(self._links) and not said.base.allow_duplicates
+        elif context is not None:
+            raise InvalidField.of("context", "goes with a template")
         self.mark = uuid.uuid4().hex
         self.event.mark = self.mark  # type: ignore[attr-defined] # by which devices know duplicates
         self._known = applications.current(using=using)
@@ -168,6 +182,12 @@ class Call:
         row.event = self.event
         return row
 
+    def words(self, users: Iterable[Any]) -> dict[Any, notes.Words]:
+        """What the template says to these users, in their languages."""
+        readers = [(self.event, user_id, True) for user_id in users]
+        found = wording.push_words(readers, using=self.using)
+        return {user_id: notes.Words().said(said) for (_, user_id), said in found.items()}
+
     def badge(self, target: Target) -> int | None:
         """The recipient's own number. Raises `ValueError`."""
         if self._badge is None or target.device is None:
@@ -224,12 +244,15 @@ class Call:
         return self._backends[application.pk]
 
     def store(self, rows: Sequence[Delivery]) -> None:
-        """In one transaction; the event with the first of them."""
+        """In one transaction; the event with the first of them. Raises `TemplateRefused` where the
+        template was sent already for the same related objects."""
         if not rows:
             return
         with transaction.atomic(using=self.using):
             if self.event._state.adding:
                 self.event.save(using=self.using)
+                if self._once:
+                    guard.claim(self.event, self._links, using=self.using)
                 if self._links:
                     related.store(self.event, self._links, using=self.using)
             for row in rows:

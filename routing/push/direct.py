@@ -47,6 +47,8 @@ def send_message(
     title: str = "",
     tag: str = "",
     related_objects: Iterable[models.Model] = (),
+    template: str | None = None,
+    context: Mapping[str, Any] | None = None,
     badge: Badge = None,
     persist: bool = True,
     send_immediately: bool = False,
@@ -59,11 +61,13 @@ def send_message(
     Queryset: its active devices. Other inactive devices are skipped, and say so. `badge` may be a
     function that gives each device's own number; left out, it is the number of the user's unread
     notifications. `at_once` bounds the messages that the call itself has on their way, below what
-    the application allows. `options` are push options (docs/push.md).
+    the application allows. `options` are push options (docs/push.md). `template` is a template's
+    slug and `context` what fills its gaps: each device is told in its user's language.
 
     Returns one result per recipient, whatever became of it; a device that is named twice has one.
-    Raises `UnsupportedOption` for options that no backend knows, and `InvalidField` for related
-    objects that are not saved, before anything is sent.
+    Raises `UnsupportedOption` for options that no backend knows, `InvalidField` for related
+    objects that are not saved, and `UnknownTemplate`, `TemplateRefused` or `TemplateFailed`, before
+    anything is sent.
 
     In a transaction nothing leaves before the commit: until then all results are waiting.
     """
@@ -73,6 +77,8 @@ def send_message(
         message=message,
         tag=tag,
         related_objects=related_objects,
+        template=template,
+        context=context,
         options=options,
         badge=badge,
         batch=conf().push_batch and not send_immediately,

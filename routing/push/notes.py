@@ -6,7 +6,7 @@ The options are what a sender gives as `push`: a mapping with the keys of `OPTIO
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.utils import translation
 from django.utils.translation import ngettext
 
 from notifications.models import Event
+from notifications.templating.wording import Said
 from routing.push.outcomes import Note, UnsupportedOption
 
 OPTIONS = {
@@ -46,6 +47,10 @@ class Words:
     #: What a push says instead of title and message, in the user's language; empty: those two.
     push_title: str = ""
     push_body: str = ""
+
+    def said(self, said: Said) -> "Words":
+        """With what a template says in a push."""
+        return replace(self, push_title=said.title, push_body=said.body, url=said.url or self.url)
 
 
 def options_of(event: Event) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from notifications import inbox
 from notifications.models import Channel, Event, Filter, Notification
-from notifications.templating.wording import push_words
+from notifications.templating.wording import Said, push_words
 from routing import presence
 from routing.push import planning, quiet_hours
 from routing.push.deliveries import Change, Claim
@@ -57,8 +57,8 @@ class _Context:
     unread: dict[Any, int]
     hours: dict[Any, QuietHours]
     blocked: Blocked
-    #: Title and body of a push by (event, user), where a template has them.
-    said: dict[tuple[int, Any], tuple[str, str]] = field(default_factory=dict)
+    #: What a push says by (event, user), where a template has words for it.
+    said: dict[tuple[int | None, Any], Said] = field(default_factory=dict)
 
 
 class _NotNow(Exception):
@@ -94,8 +94,10 @@ def reread(claim: Claim, *, limit: timedelta, blocked: Blocked, using: str) -> R
     events = _events({row.event_id for row in rows}, using)
     types = {event.type_id for event in events.values()}
     chosen = _choices(users, types, using)
-    sayers = ((events[row.event_id], row.user_id) for row in rows if row.event_id in events)
-    context.said.update(push_words(sayers, using=using))
+    readers = [
+        (events[row.event_id], row.user_id, row.direct) for row in rows if row.event_id in events
+    ]
+    context.said.update(push_words(readers, using=using))
     for row in rows:
         try:
             event = events.get(row.event_id)
@@ -159,11 +161,11 @@ def _ready(row: Delivery, context: _Context) -> Ready:
         if not row.event.type.critical:
             _check_wishes(row, context, now)
     _check_pauses(row, context, now)
-    title, body = context.said.get((row.event_id, row.user_id), ("", ""))
-    own = {key: notification.get(key) for key in ("title", "message", "url")}
+    own: dict[str, Any] = {key: notification.get(key) for key in ("title", "message", "url")}
+    said = context.said.get((row.event_id, row.user_id), Said())
     return Ready(
         row=row,
-        words=Words(**own, push_title=title, push_body=body),
+        words=Words(**own).said(said),
         unread=context.unread.get(row.user_id) if row.badge is None else row.badge,
         address=address_of(row),
         at=now,

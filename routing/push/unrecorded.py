@@ -28,6 +28,8 @@ def send(call: Call, chunk: Sequence[Recipient], pace: immediate.Pace) -> list[R
     found = [call.target(each) for each in chunk]
     targets = [each for each in found if isinstance(each, Target)]
     unread = _unread(targets, call.using)
+    users = {target.device.user_id if target.device is not None else None for target in targets}
+    words = call.words(users)
     flight = Flight(clients.shared(), using=call.using)
     at = deliveries.clock(using=call.using)
     results: dict[int, Result] = {}
@@ -48,7 +50,13 @@ def send(call: Call, chunk: Sequence[Recipient], pace: immediate.Pace) -> list[R
             results[number] = call.result(target, State.ERROR, PAUSED)
             continue
         shown = unread.get(row.user_id) if badge is None else badge
-        ready = Ready(row=row, words=Words(), unread=shown, address=target.address, at=at)
+        ready = Ready(
+            row=row,
+            words=words.get(row.user_id, Words()),
+            unread=shown,
+            address=target.address,
+            at=at,
+        )
         message = endpoint.prepare(ready, call.mark, ttl=conf().push_ttl)
         if isinstance(message, Change):
             results[number] = call.result(target, State.ERROR, message.error)

@@ -8,9 +8,10 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from notifications import EVERYONE
-from notifications.models import Template
+from notifications import EVERYONE, errors
+from notifications.models import Event, Template
 from routing.push.backends.dummy import DummyBackend
+from routing.push.direct import recipient, send_message
 from routing.push.models import Delivery, Device
 from tests.routing.push.conftest import Hand
 
@@ -139,3 +140,66 @@ def test_deliveries_are_found_by_what_their_event_is_about(
     assert rows.was_sent("comment", group) and rows.was_sent("comment", group, alice)
     assert not rows.was_sent("comment", other)
     assert not rows.was_sent("other", group)
+
+
+@pytest.mark.parametrize("how", ["worker", "immediately", "unrecorded"])
+@pytest.mark.django_db(transaction=True)
+def test_a_direct_push_of_a_template_tells_each_device_in_its_users_language(
+    phone_of: Any, hand: Hand, make_user: Any, comment: Any, how: str
+) -> None:
+    users = [make_user(name) for name in ("anna", "jean", "alice")]
+    for user, locale in zip(users, ("de", "fr", ""), strict=True):
+        phone_of(user, f"ok-{user.username}", locale=locale)
+    options = {"worker": {}, "immediately": {"send_immediately": True}}
+    found = Device.objects.order_by("pk").send_message(
+        template="comment", context=SAID, **options.get(how, {"persist": False})
+    )
+    hand.work()
+    assert not found.failed
+    assert said() == {
+        "ok-anna": ("Bob & Eve schrieb", "Lang: Nice", "/posts/1/"),
+        "ok-jean": ("Bob & Eve !", "<Nice>", "/posts/1/"),
+        "ok-alice": ("Bob & Eve wrote", "Nice", "/posts/1/"),
+    }
+    assert Event.objects.from_template("comment").exists() is (how != "unrecorded")
+
+
+def test_a_direct_push_to_a_topic_says_the_templates_own_words(
+    phones: None, hand: Hand, comment: Any
+) -> None:
+    send_message(
+        recipient("phones", kind="topic", recipient="news"), template="comment", context=SAID
+    )
+    hand.work()
+    assert said()["news"] == ("Bob & Eve wrote", "Nice", "/posts/1/")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"template": "none"}, errors.UnknownTemplate),
+        ({"context": {}}, errors.InvalidField),
+        ({"template": "comment", "context": {"who": "x" * 201}}, errors.TemplateFailed),
+        ({"template": "comment", "context": {"who": object()}}, errors.InvalidField),
+    ],
+)
+def test_a_mistake_in_a_direct_push_is_named_before_anything_is_sent(
+    phone_of: Any, alice: Any, comment: Any, wrong: Any, error: Any
+) -> None:
+    with pytest.raises(error):
+        phone_of(alice).send_message(**wrong)
+    assert not Delivery.objects.exists() and not Event.objects.exists()
+
+
+def test_a_direct_push_of_a_template_may_be_sent_once_only(
+    phone_of: Any, hand: Hand, alice: Any, comment: Any
+) -> None:
+    Template.objects.filter(pk=comment.pk).update(allow_duplicates=False)
+    phone = phone_of(alice)
+    given = {"template": "comment", "context": SAID, "related_objects": [alice]}
+    assert phone.send_message(**given).waiting
+    with pytest.raises(errors.TemplateRefused):
+        phone.send_message(**given)
+    hand.work()
+    assert len(said()) == Delivery.objects.count() == 1
+    assert Delivery.objects.was_sent("comment", alice)
