@@ -71,6 +71,8 @@ def send_message(
 
     In a transaction nothing leaves before the commit: until then all results are waiting.
     """
+    if at_once is not None and at_once < 1:
+        raise ValueError("at_once must be at least 1")
     database = alias(using)
     call = Call(
         title=title,

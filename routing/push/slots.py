@@ -6,6 +6,7 @@ not answered gets a tenth, until it answers again.
 """
 
 import random
+import time
 from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 REMEMBERED = 1_000
 #: The part of the slots that a silent origin gets.
 SILENT_PART = 10
+#: So many times as long as a row was tried alone, the others go on.
+OTHERS_PART = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,31 @@ class Silence:
             if len(self.origins) >= REMEMBERED:
                 del self.origins[next(iter(self.origins))]
             self.origins[origin] = None
+
+
+class Turns:
+    """When a row that was claimed so often without an answer is tried alone. Nothing else of its
+    application is under way meanwhile, so at most a tenth of the time is given to such rows."""
+
+    def __init__(self) -> None:
+        self._began: dict[int, float] = {}
+        self._next_at: dict[int, float] = {}
+        #: Applications of which such a row is under way.
+        self.tried: set[int] = set()
+
+    def is_due(self, application_id: int) -> bool:
+        return time.monotonic() >= self._next_at.get(application_id, 0.0)
+
+    def begin(self, application_id: int) -> None:
+        """From now on nothing else is claimed."""
+        self._began.setdefault(application_id, time.monotonic())
+
+    def end(self, application_id: int) -> None:
+        """It is answered, or there was none."""
+        self.tried.discard(application_id)
+        now = time.monotonic()
+        took = now - self._began.pop(application_id, now)
+        self._next_at[application_id] = now + OTHERS_PART * took
 
 
 def room(slots: int, flying: Counter[str], silent: Set[str]) -> Room:

@@ -24,6 +24,7 @@ from routing.push.flight import Flight
 from routing.push.handing_over import Endpoint
 from routing.push.models import Application, Pause
 from routing.push.pausing import Blocked
+from routing.push.slots import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class PushWorker:
         self._pid = os.getpid()
         self._next_look = 0.0
         self._batches = batches.Timetable()
+        self._turns = Turns()
         self._lock = threading.Lock()
 
     @property
@@ -97,6 +99,9 @@ class PushWorker:
             if answered:
                 self._flight.record(answered)
                 self._pause_on_sqlite()
+            for application_id in list(self._turns.tried):
+                if not self._flight.flying(application_id):
+                    self._turns.end(application_id)
             now = time.monotonic()
             if not answered and now < self._next_look and self._flight.messages:
                 return True
@@ -175,12 +180,15 @@ class PushWorker:
         if due.blocked.whole:
             return False
         flying = self._flight.flying(due.application.pk)
-        if due.alone:
+        if due.alone and self._turns.is_due(due.application.pk):
             # Nothing else may be under way: if it ends this process, it shall do so alone.
+            self._turns.begin(due.application.pk)
             if flying.total():
                 return False
             if self._claim(endpoint, due, most=1, alone=True):
+                self._turns.tried.add(due.application.pk)
                 return True
+            self._turns.end(due.application.pk)
         room = endpoint.room(flying)
         if room.most < 1:
             return False

@@ -196,6 +196,18 @@ async def test_a_repeat_has_the_key_of_the_first_try(
     assert len({r.json["idempotency_key"] for r in service.requests}) == 2
 
 
+async def test_pushes_without_an_event_are_told_apart_by_their_call(
+    backend: OneSignalBackend, service: Api
+) -> None:
+    calls = [Note(title="Likes", body=WORDS, collapse_id=f"push-{name}") for name in "ab"]
+    for note in calls:
+        batch = [backend.render(note, to, ref=number) for number, to in enumerate((ONE, TWO))]
+        await outcomes(backend, batch)
+    # one request for all recipients of a call, and never taken for another one's repeat
+    assert [len(r.json["include_subscription_ids"]) for r in service.requests] == [2, 2]
+    assert len({r.json["idempotency_key"] for r in service.requests}) == 2
+
+
 async def test_two_messages_of_one_event_to_one_address_both_get_an_outcome(
     backend: OneSignalBackend, service: Api
 ) -> None:

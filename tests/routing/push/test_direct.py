@@ -354,6 +354,8 @@ def test_thousands_are_sent_to_a_few_at_a_time(
     small.most_under_way = 0
     Device.objects.all()[:50].send_message("Hello", persist=False, at_once=3)
     assert small.most_under_way <= 3
+    with pytest.raises(ValueError):
+        template.send_message("Hello", persist=False, at_once=0)
 
 
 @committing

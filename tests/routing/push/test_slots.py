@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from routing.push.slots import REMEMBERED, Silence, room
+from routing.push import slots as module
+from routing.push.slots import REMEMBERED, Silence, Turns, room
 
 pytestmark = pytest.mark.embedded  # no database: once is enough
 
@@ -47,3 +48,23 @@ def test_not_more_silent_ones_are_remembered_than_fit() -> None:
         silence.heard(str(number), answered=False)
     assert len(silence.origins) == REMEMBERED
     assert "0" not in silence.origins
+
+
+def test_rows_that_are_tried_alone_get_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    turns = Turns()
+    assert turns.is_due(1)
+    turns.begin(1)
+    now[0] += 8  # until nothing else was under way
+    turns.begin(1)
+    now[0] += 2
+    turns.end(1)
+    now[0] += 89
+    assert not turns.is_due(1)
+    assert turns.is_due(2)
+    now[0] += 1
+    assert turns.is_due(1)
+    turns.begin(1)
+    turns.end(1)  # there was none
+    assert turns.is_due(1)

@@ -467,6 +467,22 @@ def test_a_row_claimed_three_times_without_an_answer_is_claimed_alone_and_then_g
     assert (poison.state, poison.error) == ("ERROR", "no answer in 4 claims")
 
 
+def test_rows_that_are_tried_alone_leave_the_others_their_time(
+    phone_of: Any, send: Any, hand: Hand, alice: Any
+) -> None:
+    for number in range(4):
+        phone_of(alice, f"slow-300-{number}")
+    phone_of(alice, "ok-fine")
+    send(alice)
+    Delivery.objects.exclude(device__token="ok-fine").update(claims=3)
+    # all that went on while these were tried, one by one, would be nothing
+    end = clock.monotonic() + 10
+    while "ok-fine" not in pushed() and clock.monotonic() < end:
+        hand.start()
+    assert len(pushed()) == 2
+    assert Delivery.objects.filter(claims=3, state="WAITING").count() == 3
+
+
 def test_an_abandoned_claim_is_freed(phone_of: Any, send: Any, hand: Hand, alice: Any) -> None:
     phone_of(alice)
     send(alice)
