@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.test import Client, TestCase, TransactionTestCase
+from django.test import Client, TestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 
 from notifications import EVERYONE, filters, inbox, send_notification, testing
-from notifications.models import Audience, Event
+from notifications.models import Audience, Event, Template
 from notifications.testing import (
     assert_not_notified,
     assert_notified,
@@ -16,6 +17,12 @@ from notifications.testing import (
     outbox,
     settle,
 )
+
+
+def bob_is_german(user_ids, *, using):
+    """For `USER_LANGUAGE`."""
+    rows = get_user_model().objects.using(using).filter(pk__in=user_ids, username="bob")
+    return dict.fromkeys(rows.values_list("pk", flat=True), "de")
 
 
 class InsideATestCase(TestCase):
@@ -102,6 +109,17 @@ class Assertions(TestCase):
             assert_not_notified(self.alice, **wrong)
         with self.assertRaises(TypeError):
             assert_notified(self.alice, headline="Liked")
+
+    def test_words_are_those_that_the_user_reads(self):
+        Template.objects.create(slug="hi", title="Hello {{ name }}")
+        Template.objects.create(slug="hi", language="de", title="Hallo {{ name }}", is_active=True)
+        german = {"USER_LANGUAGE": "tests.notifications.test_testing.bob_is_german"}
+        with override_settings(HUB={**settings.HUB, **german}):
+            both = [self.alice, self.bob]
+            send_notification("post_like", users=both, template="hi", context={"name": "you"})
+            assert_notified(self.alice, title="Hello you", count=1)
+            assert_notified(self.bob, title="Hallo you", count=1)
+            self.failure(self.bob, title="Hello you")
 
     def test_not_notified_names_what_it_found(self):
         send_notification("post_like", users=self.alice, title="Liked")
