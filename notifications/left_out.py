@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from notifications.models import Event, LeftOut
+from notifications.models import Audience, Event, LeftOut
 from notifications.signals import Recipient
 from notifications.sql import Sql, fault
 
@@ -94,10 +94,22 @@ def _statement(sql: Sql) -> str:
 
 def expired(event: Event, user_ids: Sequence[Any] | None, *, using: str) -> None:
     """The event was over before it could arrive; None stands for everybody."""
+    _record(event.pk, Rule.EXPIRED, user_ids, using)
+
+
+def dropped(audience: Audience, *, using: str) -> None:
+    """A person gives a parked audience up. Where only the push was still to be planned, its users
+    have the event."""
+    if not audience.plan_only:
+        user_ids = None if audience.everyone else audience.user_ids
+        _record(audience.event_id, Rule.DROPPED, user_ids, using)
+
+
+def _record(event_id: int, rule: Rule, user_ids: Sequence[Any] | None, using: str) -> None:
     keys = _as_json(user_ids or [], using)
     LeftOut.objects.using(using).create(
-        event_id=event.pk,
-        rule=Rule.EXPIRED,
+        event_id=event_id,
+        rule=rule,
         number=len(keys),
         user_ids=None if user_ids is None else keys,
     )
@@ -127,11 +139,11 @@ def _as_json(user_ids: Iterable[Any], using: str) -> list[Any]:
 
 
 def counts(event_id: int, *, using: str) -> dict[str, int]:
-    """How many were left out, by rule; `expired` is -1 where it was everybody."""
+    """How many were left out, by rule; -1 where it was everybody."""
     rows = LeftOut.objects.using(using).filter(event=event_id).order_by()
     found = dict(rows.values_list("rule").annotate(number=Sum("number")))
-    if rows.filter(user_ids__isnull=True).exists():
-        found[Rule.EXPIRED] = -1
+    everybody = rows.filter(user_ids__isnull=True).values_list("rule", flat=True)
+    found |= dict.fromkeys(everybody, -1)
     return found
 
 

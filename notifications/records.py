@@ -21,6 +21,7 @@ class LeftOut(models.Model):
         UNKNOWN = "unknown"
         EXPIRED = "expired"
         ALREADY = "already"  # had it from another row of the same audience
+        DROPPED = "dropped"  # a person dropped the parked audience
         #: Left out, and a moment later no rule would have: a filter or a user had just changed.
         CHANGED = "changed"
 
@@ -33,7 +34,7 @@ class LeftOut(models.Model):
     )
     rule = models.CharField(max_length=10, choices=Rule.choices)
     number = models.PositiveIntegerField()
-    #: The users' keys; null where a broadcast expired before anybody could be addressed.
+    #: The users' keys; null where a broadcast expired, or was dropped, before anybody got it.
     user_ids = models.JSONField(null=True)
     at = models.DateTimeField(default=timezone.now)
 

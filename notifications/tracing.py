@@ -29,6 +29,8 @@ from notifications.sql import Sql
 
 Rule = LeftOut.Rule
 
+NOT_ADDRESSED = "Not addressed."
+
 NAMED = """
     SELECT state FROM {audience} WHERE event_id = %s
     AND EXISTS (SELECT 1 FROM json_each(user_ids) WHERE json_quote(value) = %s)
@@ -42,6 +44,7 @@ RULES = {
     Rule.UNKNOWN: "unknown users",
     Rule.EXPIRED: "expired before it arrived",
     Rule.ALREADY: "had it already",
+    Rule.DROPPED: "dropped by hand while it was parked",
     Rule.CHANGED: "a filter or the user changed at that moment",
 }
 
@@ -218,6 +221,7 @@ def _left_out_verdict(event: Event, user: Any, record: LeftOut, using: str) -> s
         Rule.UNKNOWN: "There was no such user yet.",
         Rule.EXPIRED: "The event had expired before it could arrive.",
         Rule.ALREADY: "They had it already; what they had was purged since.",
+        Rule.DROPPED: "They were addressed, and somebody dropped the parked audience.",
     }.get(rule, "Their filter, or they themselves, changed at that very moment.")
 
 
@@ -247,12 +251,18 @@ def _no_record(event: Event, user: Any, using: str) -> str:
     state = _waiting_for(event, user, using)
     if state is not None:
         return f"They are addressed; the fan-out to them is {state}."
-    if LeftOut.objects.using(using).filter(event=event.pk, user_ids__isnull=True).exists():
-        return "It was for everybody, and expired before anybody could get it."
+    for rule in _of_everybody(event, using):
+        how = "expired" if rule == Rule.EXPIRED else "was dropped by hand"
+        return f"It was for everybody, and {how} before anybody could get it."
     purged = timezone.now() - conf().tombstones
     if inbox is not None and inbox.floor > 0 and event.timestamp < purged:
         return "Not addressed; or they had it, and deleted it so long ago that no trace is kept."
-    return "Not addressed."
+    return NOT_ADDRESSED
+
+
+def _of_everybody(event: Event, using: str) -> list[str]:
+    rows = LeftOut.objects.using(using).filter(event=event.pk, user_ids__isnull=True)
+    return list(rows.values_list("rule", flat=True)[:1])
 
 
 def _broadcast_verdict(event: Event, user: Any, inbox: Inbox | None, using: str) -> str:

@@ -3,12 +3,13 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from notifications import left_out
 from notifications.admin import trace
 from notifications.admin.base import (
     Acts,
@@ -176,6 +177,8 @@ class AudienceAdmin(Acts, LookOnly, ModelAdmin):
             return trace.confirm_drop(self, request, chosen)
         with transaction.atomic():
             log(request, chosen, "Dropped: its users will not get the event.")
+            for row in chosen:
+                left_out.dropped(row, using=row._state.db or DEFAULT_DB_ALIAS)
             Audience.objects.filter(
                 pk__in=[row.pk for row in chosen], state=Audience.State.PARKED
             ).delete()

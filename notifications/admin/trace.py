@@ -58,6 +58,8 @@ def stories(
         story, notification = tracing.of_user(event, user, using=using)
         for teller in tellers:
             story.happenings += teller.of_user(event, user, notification, using=using)
+        if story.happenings and story.verdict == tracing.NOT_ADDRESSED:
+            story.verdict = "Pushed to directly, without a place in the inbox."
         # what has no time stays where it was told
         story.happenings.sort(key=lambda one: (one.at is None, one.at or event.timestamp))
         told.append(story)

@@ -211,3 +211,27 @@ def test_the_admin_leads_to_it(browser: Client, alice: Any) -> None:
         assert address(event) in content, page
     page = browser.get(f"/admin/hub_notifications/notification/{row.pk}/change/")
     assert f"{address(event)}?user={alice.pk}" in page.content.decode()
+
+
+def test_who_was_dropped_by_hand_is_not_called_unaddressed(
+    make_user: Callable[..., Any], browser: Client, alice: Any, bob: Any
+) -> None:
+    mender = staff(make_user, "mender", "view_audience", "delete_audience")
+    named = send_notification("post_like", users=[])
+    everybody = send_notification("post_like", users=[])
+    stored = send_notification("post_like", users=bob)
+    at = {"due": timezone.now(), "state": "parked"}
+    rows = [
+        Audience.objects.create(event=named, user_ids=[alice.pk], **at),
+        Audience.objects.create(event=everybody, everyone=True, **at),
+        Audience.objects.create(event=stored, user_ids=[bob.pk], plan_only=True, **at),
+    ]
+    chosen = {"action": "drop", "_selected_action": [row.pk for row in rows], "confirm": "yes"}
+    mender.post("/admin/hub_notifications/audience/", chosen)
+    assert not Audience.objects.exists()
+    assert "somebody dropped the parked audience" in story(browser, named, alice)
+    assert "Not addressed." in story(browser, named, bob)
+    assert facts(browser, named)["Left out: dropped by hand while it was parked"] == "1"
+    assert "dropped by hand before anybody could get it" in story(browser, everybody, alice)
+    assert "not seen yet" in story(browser, stored, bob)
+    assert facts(browser, stored)["Left out"] == "0"

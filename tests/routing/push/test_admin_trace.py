@@ -115,3 +115,14 @@ def test_a_push_of_an_event_long_gone_has_a_trace_no_more(browser: Client, alice
     event.delete()
     gone = f"/admin/hub_notifications/event/{event.pk or 1}/trace/"
     assert browser.get(gone).status_code == 404
+
+
+def test_a_direct_push_is_not_called_unaddressed(
+    browser: Client, alice: Any, bob: Any, phone_of: Phone
+) -> None:
+    results = phone_of(alice).send_message("Hello")
+    assert results.event is not None
+    told = story(browser, results.event, alice)
+    assert "Pushed to directly, without a place in the inbox." in told
+    assert "Push planned to dummy" in told
+    assert "Not addressed." in story(browser, results.event, bob)
