@@ -1,5 +1,6 @@
 """Who asks too often is told to wait, on a real server, and nobody else is."""
 
+import time
 from typing import Any
 
 import httpx
@@ -8,6 +9,8 @@ from django.contrib.auth.models import Permission
 
 from notifications import tokens
 from tests.processes import Processes, ServerProcess
+from tests.security.doors import browser_on, log_in
+from tests.services import RedisServer
 
 #: By the day: what is counted here does not begin anew within the test.
 RATES = "user=8/d,token=4/d,send=2/d"
@@ -70,3 +73,26 @@ def test_who_is_not_signed_in_uses_up_nobodys_share(server: ServerProcess, alice
         assert asked(server, "GET", "/api/event-types/").status_code == 401
     headers = {"Authorization": f"Bearer {tokens.make(alice)}"}
     assert asked(server, "GET", "/api/event-types/", headers=headers).status_code == 200
+
+
+def test_processes_that_share_a_cache_count_together(
+    processes: Processes, redis_server: RedisServer, alice: Any, password: str
+) -> None:
+    env = {"HUB_THROTTLES": "user=4/d,login=2/d", "HUB_CACHE_URL": f"{redis_server.url}/1"}
+    both = [processes.serve(env=env) for _ in range(2)]
+    headers = {"Authorization": f"Bearer {tokens.make(alice)}"}
+    codes = [
+        asked(both[number % 2], "GET", "/api/event-types/", headers=headers).status_code
+        for number in range(6)
+    ]
+    assert codes == [200] * 4 + [429] * 2
+    tried = []
+    for number in range(3):
+        with browser_on(both[number % 2]) as browser:
+            tried.append(log_in(browser, "alice", "wrong").status_code)
+    assert tried == [200, 200, 429]
+    # a cache that hangs holds nobody up, and throttles nobody
+    redis_server.pause()
+    began = time.monotonic()
+    assert asked(both[0], "GET", "/api/event-types/", headers=headers).status_code == 200
+    assert time.monotonic() - began < 5

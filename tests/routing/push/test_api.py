@@ -100,6 +100,7 @@ def test_a_registration_is_new_once(everything: None, app_of: Any, alice: Any) -
     assert made.json() == again.json()
     same_shape(made.json(), golden("rest_device"))
     assert made.json()["application"] == "phones"
+    assert made.json()["active"] is True, "also where it is left out"
 
 
 def test_a_subscription_of_a_browser_is_taken_as_it_is(

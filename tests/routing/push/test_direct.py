@@ -1,10 +1,12 @@
 """Direct pushes from Python: one result per recipient, whatever goes wrong with one of them."""
 
 import asyncio
+import json
 import threading
 import time
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +97,30 @@ def test_a_device_and_a_queryset_are_sent_to_by_the_worker(
     )
     assert states() == ["DEBUG"] * 3
     assert only(pk=one.delivery_id).device == hers
+
+
+@committing
+@pytest.mark.parametrize("immediately", [False, True])
+def test_in_bulk_each_device_goes_through_its_own_application(
+    immediately: bool, phone_of: Any, hub: Any, hand: Hand, make_user: Any, tmp_path: Path
+) -> None:
+    journals = {name: tmp_path / name for name in ("shop", "forum")}
+    hub(
+        APPLICATIONS={
+            name: {"backend": "dummy", "credentials": {"journal": str(path)}}
+            for name, path in journals.items()
+        }
+    )
+    for number in range(10):
+        name = "shop" if number % 3 else "forum"
+        phone_of(make_user(f"u{number}"), f"ok-{name}-{number}", application=name)
+    results = Device.objects.all().send_message("Hello", persist=not immediately)
+    hand.work()
+    assert Counter(each.application for each in results) == {"shop": 6, "forum": 4}
+    for name, path in journals.items():
+        tokens = [json.loads(line)["token"] for line in path.read_text().splitlines()]
+        assert len(tokens) == (6 if name == "shop" else 4)
+        assert all(token.startswith(f"ok-{name}-") for token in tokens)
 
 
 def test_nobody_is_sent_to_without_a_device_and_nothing_is_stored(phones: None) -> None:
