@@ -77,12 +77,16 @@ class ServiceKeyAdmin(ModelAdmin):
     """A key is shown by the page that follows its making, and never again."""
 
     list_display = [
-        "id", "name", "scopes", "types", "live", "created_at", "expires_at", "revoked_at",
+        "id", "name", "may", "types", "live", "created_at", "expires_at", "revoked_at",
         "last_used_at",
     ]  # fmt: skip
     search_fields = ["name"]
     actions = ["revoke"]
     form = ServiceKeyForm
+
+    @admin.display(description="scopes")
+    def may(self, row: ServiceKey) -> str:
+        return ", ".join(row.scopes)
 
     @admin.display(description="event types")
     def types(self, row: ServiceKey) -> str:

@@ -69,6 +69,12 @@ class TestProduction:
         proper.DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
         assert found() == []
 
+    def test_basic_where_no_request_counts_as_secure(self, proper: Any) -> None:
+        proper.HUB = {**proper.HUB, "BASIC_AUTHENTICATION": True}
+        assert found() == ["hub.W109"]
+        proper.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+        assert found() == []
+
     def test_any_host(self, proper: Any) -> None:
         proper.ALLOWED_HOSTS = ["*"]
         assert found() == ["hub.W104"]

@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from routing.conf import conf
 from routing.push import credentials
+from routing.push.backends import registry
 
 
 @register
@@ -37,3 +38,28 @@ def check_push_settings(**_: Any) -> list[CheckMessage]:
         if not isinstance(path, str) or "." not in path
     ]
     return list(problems)
+
+
+@register
+def check_applications(**_: Any) -> list[CheckMessage]:
+    """The applications of settings: whether each backend can be loaded and takes its credentials.
+
+    What is wrong with one is a warning: it is paused, and the others go on.
+    """
+    try:
+        declared = conf().applications
+    except ImproperlyConfigured:
+        return []
+    found: list[CheckMessage] = []
+    for name, wanted in declared.items():
+        where = f'HUB["APPLICATIONS"][{name!r}]'
+        try:
+            kind = registry.load(wanted["backend"])
+        except (registry.UnknownBackend, ImproperlyConfigured) as error:
+            found.append(Warning(f"{where}: {error}", id="hub.W023"))
+            continue
+        found += [
+            Warning(f"{where}: {problem}", id="hub.W024", hint="manage.py check_push says more.")
+            for problem in kind.check_credentials(wanted.get("credentials", {}))
+        ]
+    return found

@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError, SystemCheckError
@@ -40,6 +41,30 @@ def test_settings_have_rows_that_follow_them(hub: Any) -> None:
     assert found.named("phones") is None
     assert found.default_of("dummy") == found.named("other")
     assert Application.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "said"),
+    [
+        ({"backend": "pigeon"}, "hub.W023", "no backend is called 'pigeon'"),
+        ({"backend": "pager"}, "hub.W023", "the backend 'pager'"),
+        ({"backend": "webpush", "credentials": {"subject": "x"}}, "hub.W024", "private_key"),
+        ({"backend": "apns", "credentials": {"key": "hunter2"}}, "hub.W024", ""),
+        ({"backend": "fcm", "credentials": {"service_account": "hunter2"}}, "hub.W024", ""),
+        ({"backend": "wns", "credentials": {"pasword": "hunter2"}}, "hub.W024", "pasword"),
+        ({"backend": "onesignal"}, "hub.W024", "app_id"),
+    ],
+)
+def test_credentials_of_settings_are_checked_at_the_start(
+    hub: Any, wanted: dict[str, Any], code: str, said: str
+) -> None:
+    """A warning: that application is paused, and the others go on."""
+    hub(BACKENDS={"pager": "no.such.Pager"}, APPLICATIONS={**PHONES, "shop": wanted})
+    found = [one for one in run_checks() if one.id in ("hub.W023", "hub.W024")]
+    assert found and {one.id for one in found} == {code}
+    words = " ".join(one.msg for one in found)
+    assert "'shop'" in words and "phones" not in words
+    assert said in words and "hunter2" not in words
 
 
 def test_looking_is_one_query(hub: Any, django_assert_num_queries: Any) -> None:
