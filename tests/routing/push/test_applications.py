@@ -51,7 +51,7 @@ def test_settings_have_rows_that_follow_them(hub: Any) -> None:
         ({"backend": "webpush", "credentials": {"subject": "x"}}, "hub.W024", "private_key"),
         ({"backend": "apns", "credentials": {"key": "hunter2"}}, "hub.W024", ""),
         ({"backend": "fcm", "credentials": {"service_account": "hunter2"}}, "hub.W024", ""),
-        ({"backend": "wns", "credentials": {"pasword": "hunter2"}}, "hub.W024", "pasword"),
+        ({"backend": "wns", "credentials": {"pasword": "hunter2"}}, "hub.W024", "package_sid"),
         ({"backend": "onesignal"}, "hub.W024", "app_id"),
     ],
 )
