@@ -77,7 +77,7 @@ class Flusher:
             using = router.db_for_write(Count)
             storage.write(increments, self._process(), using=using)
         except Exception as error:
-            memory.add_all(increments)
+            memory.add_all(increments.items())
             if time.monotonic() - self._failed_at >= LOG_EVERY:
                 self._failed_at = time.monotonic()
                 logger.warning("counts not flushed error=%s", type(error).__name__)

@@ -1,8 +1,8 @@
-"""What this process has counted since its last flush. A lock and an addition, some 0.3 µs."""
+"""What this process has counted since its last flush. A lock and an addition."""
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
 _lock = threading.Lock()
 _pending: dict[str, int] = {}
@@ -19,10 +19,10 @@ def add(series: str, by: int) -> None:
         begin()
 
 
-def add_all(increments: Mapping[str, int]) -> None:
+def add_all(increments: Iterable[tuple[str, int]]) -> None:
     with _lock:
         first = not _pending
-        for series, by in increments.items():
+        for series, by in increments:
             _pending[series] = _pending.get(series, 0) + by
     if first:
         begin()

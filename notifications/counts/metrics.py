@@ -72,23 +72,26 @@ class Histogram(Metric):
     ) -> None:
         super().__init__(name, help, labels=labels)
         self.bounds = tuple(bounds)
-        self._les = (*(f"{bound:g}" for bound in self.bounds), INFINITY)
+        self._parts: dict[Values, list[str]] = {}
 
     def observe(self, seconds: float, *values: str) -> None:
-        self.observe_all((seconds,), *values)
+        """Clocks differ: less than nothing is nothing."""
+        parts = self._parts.get(values) or self._parts_of(values)
+        seconds = seconds if seconds > 0.0 else 0.0
+        bucket = parts[bisect_left(self.bounds, seconds)]
+        memory.add_all(((bucket, 1), (parts[-1], round(seconds * MICRO))))
+
+    def _parts_of(self, values: Values) -> list[str]:
+        """The series of the buckets, and last that of the sum."""
+        series = self.series(values)
+        names = (*(f"{bound:g}" for bound in self.bounds), INFINITY, SUM)
+        parts = self._parts[values] = [f"{series}|{name}" for name in names]
+        return parts
 
     def observe_all(self, durations: Iterable[float], *values: str) -> None:
-        """Several durations of one series. Clocks differ: less than nothing is nothing."""
-        series, total = self.series(values), 0.0
-        found: dict[str, int] = {}
+        """Several durations of one series."""
         for seconds in durations:
-            seconds = max(seconds, 0.0)
-            bucket = f"{series}|{self._les[bisect_left(self.bounds, seconds)]}"
-            found[bucket] = found.get(bucket, 0) + 1
-            total += seconds
-        if found:
-            found[f"{series}|{SUM}"] = round(total * MICRO)
-            memory.add_all(found)
+            self.observe(seconds, *values)
 
 
 class Gauge(Metric):

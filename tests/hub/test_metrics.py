@@ -22,11 +22,14 @@ from notifications import counts, send_notification, tokens
 from notifications.counts import flushing, memory
 from notifications.counts.models import Process
 from notifications.models import Audience
-from routing.push import pausing
+from routing.push import applications, pausing
+from routing.push.backends.apns_credentials import Certificate
 from routing.push.models import Application
 from routing.push.registration import register
 from tests.conftest import STACK
 from tests.processes import Processes, ServerProcess
+from tests.services import RedisServer
+from tests.vendors.apns import Authority, new_key, private_pem
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -133,6 +136,17 @@ def test_the_oldest_delivery_by_provider_without_paused_ones(client: Client, ali
     assert 500 <= (asked(client)("hub_delivery_age_seconds", backend="dummy") or 0) < 520
     pausing.pause(apps[0], origin="", reason="401", using="default")
     assert 70 <= (asked(client)("hub_delivery_age_seconds", backend="dummy") or 0) < 90
+
+
+def test_the_end_of_a_certificate(client: Client) -> None:
+    key = new_key()
+    phones = Application.objects.create(name="phones", backend="apns")
+    certificate = Authority().client(key) + private_pem(key)
+    applications.set_credentials(phones, {"certificate": certificate, "topic": "com.example.app"})
+    Application.objects.create(name="unreadable", backend="apns", credentials="nonsense")
+    ends = asked(client)("hub_credentials_expire_timestamp_seconds", application="phones")
+    assert ends == Certificate.read(certificate).expires.timestamp()
+    assert len(asked(client).families["hub_credentials_expire_timestamp_seconds"].samples) == 1
 
 
 def test_labels_are_escaped(client: Client) -> None:
@@ -268,6 +282,18 @@ class TestManyProcesses:
         sent = {"backend": "dummy", "outcome": "sent"}
         wait_for(lambda: of(servers[-1])("hub_push_outcomes_total", **sent) == 3, TOLD, every=0.5)
         assert of(servers[-1])("hub_sends_total", result="accepted") == 3
+
+    @pytest.mark.production
+    def test_redis_that_is_away_is_told(
+        self, processes: Processes, redis_server: RedisServer
+    ) -> None:
+        server = processes.serve(env={"REDIS_URL": redis_server.url})
+        wait_for(lambda: of(server)("hub_processes", role="server") == 1, TOLD, every=0.5)
+        wait_for(lambda: of(server)("hub_deaf_servers") == 0, TOLD, every=0.5)
+        redis_server.stop()
+        wait_for(lambda: of(server)("hub_deaf_servers") == 1, TOLD, every=0.5)
+        redis_server.start()
+        wait_for(lambda: of(server)("hub_deaf_servers") == 0, TOLD, every=0.5)
 
     def test_a_server_that_is_killed_keeps_what_it_counted(
         self, alice: Any, boss: str, processes: Processes
