@@ -223,6 +223,7 @@ def test_strict_is_satisfied_by_what_is_there(hub: Any, alice: Any) -> None:
         "{{ a|ljust:'1000000000' }}",
         "{{ a|stringformat:'1000000000d' }}",
         "{{ a|pprint }}",
+        "{{ a|addslashes }}",
         "{{ a|linebreaks }}",
         "{{ a._secret }}",
         "{% if %}",
@@ -236,6 +237,30 @@ def test_what_a_template_may_not_say(source: str) -> None:
         return
     with pytest.raises(engine.RenderingError):
         engine.check(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in many %}{% for b in many %}{% endfor %}{% endfor %}",
+        "{% for a in many %}" * 3 + "x" + "{% endfor %}" * 3,
+        "{{ many|join:long }}",
+        "{{ 1|floatformat:100000000 }}",
+        "{{ 1|floatformat:'-100000000g' }}",
+    ],
+)
+def test_a_text_comes_to_an_end(source: str) -> None:
+    context = {"many": list(range(100)), "long": "x" * 1_000}
+    with pytest.raises(engine.RenderingError, match=r"at most|more than"):
+        engine.render(source, context, language="", strict=False)
+
+
+def test_filters_that_are_bounded_are_as_djangos_own() -> None:
+    numbers = "{{ n|add:1 }} {{ f|floatformat }} {{ f|floatformat:'2g' }}"
+    source = numbers + " {{ l|join:', ' }} {{ t|add:t }}"
+    context = {"n": 41, "t": "a", "l": ["a", 1], "f": 1234.56}
+    said = engine.render(source, context, language="", strict=True)
+    assert said == "42 1234.6 1,234.56 a, 1 "
 
 
 def test_a_call_in_one_language_changes_nothing_in_the_next(hub: Any, make_user: Any) -> None:
