@@ -12,6 +12,8 @@ from routing.push.browser import service_worker
 handler400 = "hub.errors.bad_request"
 handler500 = "hub.errors.server_error"
 
+admin.site.site_header = admin.site.site_title = "Notification hub"
+
 #: Of pushes that bring none: in the notification, and in Android's status bar.
 PICTURES = {
     "icon": f"{settings.STATIC_URL}hub/icon-192.png",

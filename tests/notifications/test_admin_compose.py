@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -266,3 +267,22 @@ def test_the_list_costs_the_same_however_long_it_is(browser: Client, alice: Any)
             assert browser.get(LIST, {"q": "x"}).status_code == 200
         costs.append(len(queries))
     assert costs[0] == costs[1]
+
+
+def test_of_several_workers_one_sends_it(browser: Client, alice: Any) -> None:
+    for n in range(5):
+        compose(browser, title=f"Number {n}")
+    for row in Announcement.objects.all():
+        send(browser, row)
+
+    def work_alone(_: int) -> None:
+        try:
+            while announcements.send_queued():
+                pass
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work_alone, range(4)))
+    assert sorted(event.title for event in Event.objects.all()) == [f"Number {n}" for n in range(5)]
+    assert not Announcement.objects.exclude(state=State.SENT).exists()
