@@ -18,6 +18,22 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/**
+ * What the attributes of an element say.
+ * @template {string} T
+ * @param {Element} element
+ * @param {Record<string, T>} names the option of each attribute
+ * @returns {Partial<Record<T, string>>}
+ */
+export function optionsOf(element, names) {
+  const found = /** @type {Partial<Record<T, string>>} */ ({});
+  for (const [attribute, option] of Object.entries(names)) {
+    const value = element.getAttribute(attribute);
+    if (value) found[option] = value;
+  }
+  return found;
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** Paths on a field of 24 by 24, drawn as lines. */

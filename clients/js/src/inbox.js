@@ -1,15 +1,17 @@
 // <notification-inbox>: a bell with a badge and the list behind it, or the list in the page.
 
-import { HubClient } from './client.js';
-import { h, icon } from './dom.js';
+import { h, icon, optionsOf } from './dom.js';
 import { createItem, labelItem, makeReachable, updateItem } from './item.js';
 import { drawPanel } from './panel.js';
 import { HubError } from './rest.js';
+import { borrow } from './shared-clients.js';
 import { sheet } from './styles.js';
 import { Words } from './texts.js';
+import { Timers } from './timers.js';
 import { VirtualList } from './virtual.js';
 
 /** @import { ClientOptions, Filter, Notification, State } from '../types/index.js' */
+/** @import { HubClient } from './client.js' */
 /** @import { Parts, Shelf } from './panel.js' */
 
 /** How long the list must be in view until what is in it counts as seen. */
@@ -20,7 +22,7 @@ const ANNOUNCE_AFTER = 800;
 const GAP = 8;
 const MOST_ON_BADGE = 99;
 
-/** @type {Record<string, keyof ClientOptions>} */
+/** @type {Record<string, 'apiUrl' | 'baseUrl' | 'csrfCookie' | 'csrfToken' | 'socketUrl' | 'user'>} */
 const OPTIONS = {
   'base-url': 'baseUrl',
   'api-url': 'apiUrl',
@@ -29,9 +31,6 @@ const OPTIONS = {
   'csrf-token': 'csrfToken',
   'csrf-cookie': 'csrfCookie',
 };
-
-/** Components of a page with the same attributes share a client. @type {Map<string, { client: HubClient, users: number }>} */
-const clients = new Map();
 
 /** @type {CSSStyleSheet | undefined} */
 let styles;
@@ -42,8 +41,8 @@ export class NotificationInbox extends HTMLElement {
 
   /** @type {HubClient | null} */
   #client = null;
-  /** The name under which the client is shared; empty if it was given. */
-  #shared = '';
+  /** Gives a client that is shared back; null if it was given. @type {(() => void) | null} */
+  #giveBack = null;
   /** @type {(() => void)[]} */
   #undo = [];
   /** @type {Record<string, string>} */
@@ -72,8 +71,7 @@ export class NotificationInbox extends HTMLElement {
   #toAnnounce = [];
   #moreFailed = false;
   #counted = '';
-  /** @type {Record<string, ReturnType<typeof setTimeout>>} */
-  #timers = {};
+  #timers = new Timers();
 
   // For the page
 
@@ -139,7 +137,7 @@ export class NotificationInbox extends HTMLElement {
     }
     bell.setAttribute('aria-expanded', 'false');
     if (hadFocus) bell.focus({ preventScroll: true });
-    this.#stop('seen');
+    this.#timers.stop('seen');
   }
 
   #whenHidden = () => {};
@@ -189,42 +187,24 @@ export class NotificationInbox extends HTMLElement {
 
   #detach() {
     for (const undo of this.#undo.splice(0)) undo();
-    for (const name of Object.keys(this.#timers)) this.#stop(name);
+    this.#timers.clear();
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    if (this.#shared) this.#giveBack();
+    this.#giveBack?.();
   }
 
   #borrow() {
-    /** @type {Record<string, string | number>} */
-    const options = {};
-    for (const [attribute, option] of Object.entries(OPTIONS)) {
-      const value = this.getAttribute(attribute);
-      if (value) options[option] = value;
-    }
+    /** @type {ClientOptions} */
+    const options = optionsOf(this, OPTIONS);
     const pageSize = Number(this.getAttribute('page-size'));
     if (pageSize > 0) options.pageSize = pageSize;
     // Two lists with filters of their own need two clients; in a bell and a list it is one.
-    this.#shared = JSON.stringify([options, this.getAttribute('group')]);
-    const shared = clients.get(this.#shared) ?? { client: new HubClient(options), users: 0 };
-    shared.users += 1;
-    clients.set(this.#shared, shared);
-    this.#client = shared.client;
-  }
-
-  #giveBack() {
-    const name = this.#shared;
-    const shared = clients.get(name);
-    this.#shared = '';
-    this.#client = null;
-    if (!shared) return;
-    shared.users -= 1;
-    // Only moved in the document? Then it is back at once.
-    setTimeout(() => {
-      if (shared.users > 0 || clients.get(name) !== shared) return;
-      clients.delete(name);
-      shared.client.stop();
-    });
+    const { client, giveBack } = borrow(options, this.getAttribute('group'));
+    this.#client = client;
+    this.#giveBack = () => {
+      this.#client = this.#giveBack = null;
+      giveBack();
+    };
   }
 
   get #isInline() {
@@ -370,9 +350,9 @@ export class NotificationInbox extends HTMLElement {
     if (banner.dataset.trouble !== trouble) {
       banner.dataset.trouble = trouble;
       // A short break heals before anybody has read of it.
-      this.#stop('banner');
+      this.#timers.stop('banner');
       if (!trouble) banner.hidden = true;
-      else this.#after('banner', trouble === 'offline' ? 0 : 1_500, () => this.#warn(trouble));
+      else this.#timers.after('banner', trouble === 'offline' ? 0 : 1_500, () => this.#warn(trouble));
     }
     if (this.#isInline || this.#open) this.#fill();
   }
@@ -567,7 +547,7 @@ export class NotificationInbox extends HTMLElement {
     const { toast } = this.#parts;
     toast.hidden = false;
     toast.replaceChildren(h('span', {}, text), ...(button ? [button] : []));
-    this.#after('toast', UNDO_WITHIN, () => this.#hideToast());
+    this.#timers.after('toast', UNDO_WITHIN, () => this.#hideToast());
   }
 
   #hideToast() {
@@ -576,7 +556,7 @@ export class NotificationInbox extends HTMLElement {
     if (toast.contains(this.shadowRoot?.activeElement ?? null)) panel.focus();
     toast.hidden = true;
     toast.replaceChildren();
-    this.#stop('toast');
+    this.#timers.stop('toast');
   }
 
   /** @param {KeyboardEvent} event */
@@ -726,7 +706,7 @@ export class NotificationInbox extends HTMLElement {
     if (bell && !this.#open) bell.classList.add('ringing');
     if (scroller && scroller.scrollTop > GAP) this.#unnoticed += 1;
     this.#toAnnounce.push(row);
-    this.#after('announce', ANNOUNCE_AFTER, () => {
+    this.#timers.after('announce', ANNOUNCE_AFTER, () => {
       const [first, ...others] = this.#toAnnounce.splice(0);
       const title = first.event.title || first.event.type.title;
       const text = others.length
@@ -757,8 +737,8 @@ export class NotificationInbox extends HTMLElement {
   #seeSoon() {
     const isLookedAt = () =>
       !document.hidden && (this.#isInline ? this.#inView : this.#open) && this.#state?.loaded;
-    if (!this.#state?.unseen || this.#timers.seen || !isLookedAt()) return;
-    this.#after('seen', this.#isInline ? SEEN_AFTER.inline : SEEN_AFTER.popover, () => {
+    if (!this.#state?.unseen || this.#timers.has('seen') || !isLookedAt()) return;
+    this.#timers.after('seen', this.#isInline ? SEEN_AFTER.inline : SEEN_AFTER.popover, () => {
       const isThere = this.#state?.status === 'live' || this.#state?.status === 'polling';
       if (this.#state?.unseen && isThere && isLookedAt()) this.#client?.markAll('seen').catch(() => {});
     });
@@ -769,21 +749,6 @@ export class NotificationInbox extends HTMLElement {
     return this.dispatchEvent(
       new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable }),
     );
-  }
-
-  /** @param {string} name @param {number} wait @param {() => void} then */
-  #after(name, wait, then) {
-    this.#stop(name);
-    this.#timers[name] = setTimeout(() => {
-      delete this.#timers[name];
-      then();
-    }, wait);
-  }
-
-  /** @param {string} name */
-  #stop(name) {
-    clearTimeout(this.#timers[name]);
-    delete this.#timers[name];
   }
 }
 

@@ -1,10 +1,10 @@
 // <push-switch>: the button that turns notifications on and off on this device.
 
-import { h } from './dom.js';
+import { h, optionsOf } from './dom.js';
 import { PushDevice } from './push.js';
 import { Words } from './texts.js';
 
-/** @import { PushOptions, PushState } from '../types/push.js' */
+/** @import { PushState } from '../types/push.js' */
 
 /** @type {Record<string, 'apiUrl' | 'baseUrl' | 'csrfCookie' | 'csrfToken' | 'name' | 'scope' | 'user' | 'workerUrl'>} */
 const OPTIONS = {
@@ -140,7 +140,7 @@ export class PushSwitch extends HTMLElement {
 
   #attach() {
     if (this.#unsubscribe) return;
-    this.#device ??= new PushDevice(this.#options());
+    this.#device ??= new PushDevice(optionsOf(this, OPTIONS));
     this.#unsubscribe = this.#device.subscribe(() => this.#render());
     this.#device.start();
     this.#render();
@@ -150,16 +150,6 @@ export class PushSwitch extends HTMLElement {
     this.#unsubscribe?.();
     this.#unsubscribe = null;
     this.#device?.stop();
-  }
-
-  #options() {
-    /** @type {PushOptions} */
-    const options = {};
-    for (const [attribute, option] of Object.entries(OPTIONS)) {
-      const value = this.getAttribute(attribute);
-      if (value) options[option] = value;
-    }
-    return options;
   }
 
   async #press() {
@@ -212,4 +202,4 @@ export class PushSwitch extends HTMLElement {
   }
 }
 
-customElements.define('push-switch', PushSwitch);
+if (!customElements.get('push-switch')) customElements.define('push-switch', PushSwitch);

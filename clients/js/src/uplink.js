@@ -4,6 +4,7 @@
 
 import { Backoff } from './backoff.js';
 import { HubError } from './rest.js';
+import { Timers } from './timers.js';
 
 /** @import { Rest } from './rest.js' */
 /** @import { Cursor } from './replica.js' */
@@ -89,8 +90,7 @@ export class Uplink {
   /** @type {number | null} */
   #probed = null;
 
-  /** @type {Record<string, ReturnType<typeof setTimeout>>} */
-  #timers = {};
+  #timers = new Timers();
   #polling = false;
   /** @type {Promise<void> | null} */
   #round = null;
@@ -115,7 +115,7 @@ export class Uplink {
   close() {
     this.#attempt += 1;
     this.#polling = false;
-    for (const name of Object.keys(this.#timers)) this.#stop(name);
+    this.#timers.clear();
     this.#drop(1000);
   }
 
@@ -167,7 +167,7 @@ export class Uplink {
   async #connect() {
     const attempt = ++this.#attempt;
     const { WebSocket, ticket, timing } = this.#options;
-    this.#stop('retry');
+    this.#timers.stop('retry');
     this.#drop(1000);
     if (!this.#polling) this.#become({ phase: 'connecting' });
     if (!WebSocket) return this.#lost();
@@ -198,16 +198,16 @@ export class Uplink {
     socket.onclose = (close) => {
       if (attempt === this.#attempt) void this.#closed(close.code);
     };
-    this.#after('connect', timing.connect, () => this.#give(1000));
+    this.#timers.after('connect', timing.connect, () => this.#give(1000));
   }
 
   /** Lets go of the socket, without a word to anybody. @param {number} code */
   #drop(code) {
     const socket = this.#socket;
     this.#socket = null;
-    this.#stop('connect');
-    this.#stop('heartbeat');
-    this.#stop('drain');
+    this.#timers.stop('connect');
+    this.#timers.stop('heartbeat');
+    this.#timers.stop('drain');
     this.#position = this.#probed = null;
     this.#acked = 0;
     this.#outgoing = [];
@@ -259,7 +259,7 @@ export class Uplink {
       void this.#poll();
     }
     if (this.#status.phase !== 'polling') this.#become({ phase: 'waiting' });
-    this.#after('retry', wait, () => void this.#connect());
+    this.#timers.after('retry', wait, () => void this.#connect());
   }
 
   /** @param {Problem} problem */
@@ -314,9 +314,9 @@ export class Uplink {
     this.#greeted = true;
     this.#unwelcome = 0;
     this.#backoff.reset();
-    this.#stop('connect');
+    this.#timers.stop('connect');
     this.#polling = false;
-    this.#stop('poll');
+    this.#timers.stop('poll');
     this.#position = this.#resumes ? null : hello.version;
     const session = newRef('socket');
     this.#become({ phase: 'open', session, epoch: hello.epoch, resumes: this.#resumes });
@@ -339,14 +339,14 @@ export class Uplink {
       this.#socket.send(JSON.stringify(this.#outgoing.shift()));
       this.#sent.push(now);
     }
-    if (this.#outgoing.length > 0) this.#after('drain', 500, () => this.#drain());
+    if (this.#outgoing.length > 0) this.#timers.after('drain', 500, () => this.#drain());
   }
 
   // Is it still there?
 
   #beat() {
     const { silence, answer } = this.#options.timing;
-    this.#after('heartbeat', Math.min(silence, answer), () => {
+    this.#timers.after('heartbeat', Math.min(silence, answer), () => {
       // A machine that slept comes here late: it asks first, before it gives anything up.
       if (this.#probed === null && Date.now() - this.#heard >= silence) this.#probe();
       else this.#beat();
@@ -358,7 +358,7 @@ export class Uplink {
     if (this.#probed !== null) return;
     const probed = (this.#probed = Date.now());
     this.#write({ action: 'pong', ref: newRef('pong') });
-    this.#after('heartbeat', wait, () => {
+    this.#timers.after('heartbeat', wait, () => {
       this.#probed = null;
       if (this.#heard >= probed) return this.#beat();
       this.#give(1000);
@@ -373,7 +373,7 @@ export class Uplink {
       if (!this.#polling) return;
       const { poll, pollHidden } = this.#options.timing;
       const wait = this.#options.isVisible() ? poll : pollHidden;
-      this.#after('poll', wait * (0.75 + Math.random() / 2), () => void this.#poll());
+      this.#timers.after('poll', wait * (0.75 + Math.random() / 2), () => void this.#poll());
     });
     return this.#round;
   }
@@ -453,23 +453,5 @@ export class Uplink {
       if (problem instanceof HubError && problem.status === 404) return 0;
       throw problem;
     }
-  }
-
-  // Timers
-
-  /**
-   * @param {string} name
-   * @param {number} wait
-   * @param {() => void} then
-   */
-  #after(name, wait, then) {
-    this.#stop(name);
-    this.#timers[name] = setTimeout(then, wait);
-  }
-
-  /** @param {string} name */
-  #stop(name) {
-    clearTimeout(this.#timers[name]);
-    delete this.#timers[name];
   }
 }

@@ -1,11 +1,13 @@
 // The hub's client: loads, connects, stays equal to the inbox, and shows marks before they are made.
 
 import { Backoff } from './backoff.js';
-import { listenToWorker } from './push-bridge.js';
+import { Kept } from './kept.js';
+import { listenToPage } from './page.js';
 import { Replica, select } from './replica.js';
 import { HubError } from './rest.js';
 import { Site } from './site.js';
 import { SharedLink } from './tabs.js';
+import { Timers } from './timers.js';
 import { Uplink, newRef } from './uplink.js';
 import { Wishes } from './wishes.js';
 
@@ -30,7 +32,6 @@ const TIMING = {
 
 const MOST_IDS = 1_000;
 const MOST_PER_PAGE = 200;
-const MOST_SAVED = 60;
 
 /**
  * A sync that is not answered yet: from where it was asked, and up to where it must reach, as far
@@ -82,10 +83,9 @@ export class HubClient {
   /** @type {State | null} */
   #state = null;
   #telling = false;
-  /** @type {Record<string, ReturnType<typeof setTimeout>>} */
-  #timers = {};
-  /** @type {(() => void)[]} */
-  #unlisten = [];
+  #timers = new Timers();
+  #kept;
+  #unlisten = () => {};
   /** @type {Promise<(EventType & { critical: boolean })[]> | null} */
   #types = null;
 
@@ -105,6 +105,7 @@ export class HubClient {
       changed: () => this.#changed(),
       patience: this.#timing.answer,
     });
+    this.#kept = new Kept(options.storage, this.#site.api);
     this.#rest = this.#site.rest(this.#timing.request);
   }
 
@@ -121,8 +122,8 @@ export class HubClient {
     if (!this.#running) return;
     this.#running = false;
     this.#life += 1;
-    for (const unlisten of this.#unlisten.splice(0)) unlisten();
-    for (const name of Object.keys(this.#timers)) this.#cancel(name);
+    this.#unlisten();
+    this.#timers.clear();
     this.#link?.close();
     this.#link = null;
     this.#rest.cancel();
@@ -242,7 +243,8 @@ export class HubClient {
     this.#problem = null;
     if (isOther) this.#forget();
     else this.#resumeLater();
-    if (!this.#replica.cursor) this.#restore();
+    const isShelved = this.#view.state === 'archived';
+    if (!this.#replica.cursor && !isShelved) this.#kept.restore(identity, this.#replica);
     this.#loaded = this.#replica.cursor !== null;
     this.#changed();
     if (this.#loaded) this.#connect();
@@ -280,7 +282,7 @@ export class HubClient {
         if (life !== this.#life) return;
         this.#note(problem);
         if (!(problem instanceof HubError) || !problem.passing) return;
-        await this.#pause('load', this.#backoff.next(problem.retryAfter));
+        await this.#timers.pause('load', this.#backoff.next(problem.retryAfter));
       }
     }
   }
@@ -358,7 +360,7 @@ export class HubClient {
   #resumeLater() {
     if (this.#asked && this.#replica.cursor) this.#replica.cursor = this.#asked.cursor;
     this.#asked = null;
-    this.#cancel('asked');
+    this.#timers.stop('asked');
   }
 
   #resumeFrom() {
@@ -377,14 +379,14 @@ export class HubClient {
   #expect(ref) {
     const cursor = /** @type {Cursor} */ (this.#replica.cursor);
     const asked = (this.#asked = { ref, cursor, upTo: 0 });
-    this.#after('asked', this.#timing.answer * 2, () => {
+    this.#timers.after('asked', this.#timing.answer * 2, () => {
       if (this.#asked === asked) this.#link?.restart();
     });
   }
 
   #answered() {
     this.#asked = null;
-    this.#cancel('asked');
+    this.#timers.stop('asked');
   }
 
   /** @param {any} frame */
@@ -450,7 +452,7 @@ export class HubClient {
     if (ref === undefined) return;
     if (ref === this.#asked?.ref) {
       this.#resumeLater();
-      return this.#after('ask', this.#timing.retryFirst * (1 + Math.random()), () => this.#ask());
+      return this.#timers.after('ask', this.#timing.retryFirst * (1 + Math.random()), () => this.#ask());
     }
     this.#wishes.refused(ref, new HubError({ code, detail }));
   }
@@ -462,7 +464,7 @@ export class HubClient {
     this.#reloading = true;
     this.#answered();
     const isCurrent = () => life === this.#life && this.#reloading;
-    await this.#pause('load', retryAfter * 1000);
+    await this.#timers.pause('load', retryAfter * 1000);
     while (isCurrent()) {
       if (this.#site.who() !== this.#identity) return this.#begin();
       try {
@@ -486,7 +488,7 @@ export class HubClient {
           this.#reloading = false;
           return this.#changed();
         }
-        await this.#pause('load', this.#backoff.next(problem.retryAfter));
+        await this.#timers.pause('load', this.#backoff.next(problem.retryAfter));
       }
     }
   }
@@ -499,8 +501,8 @@ export class HubClient {
   }
 
   #ackSoon() {
-    if (this.#timers.ack || !this.#isVisible()) return;
-    this.#after('ack', this.#timing.ack, () => {
+    if (this.#timers.has('ack') || !this.#isVisible()) return;
+    this.#timers.after('ack', this.#timing.ack, () => {
       const { cursor } = this.#replica;
       const isInStep = this.#session !== '' && !this.#asked && !this.#reloading;
       if (!cursor || !isInStep || !this.#isVisible() || cursor.version <= this.#acked) return;
@@ -605,77 +607,35 @@ export class HubClient {
   // The page around it
 
   #listenToPage() {
-    if (typeof window === 'undefined' || typeof document === 'undefined') return;
-    /** @param {EventTarget} target @param {string} type @param {(event: any) => void} listener */
-    const on = (target, type, listener) => {
-      target.addEventListener(type, listener);
-      this.#unlisten.push(() => target.removeEventListener(type, listener));
-    };
-    on(document, 'visibilitychange', () => {
-      if (!this.#isVisible()) return this.#save();
-      if (this.#site.who() !== this.#identity) return this.#begin();
-      this.#link?.nudge('visible');
-      this.#moved();
-    });
-    on(window, 'online', () => {
-      this.#online = true;
-      this.#hurry('load');
-      this.#link?.nudge('online');
-      this.#changed();
-    });
-    on(window, 'offline', () => {
-      this.#online = false;
-      this.#link?.nudge('offline');
-      this.#changed();
-    });
-    const unlisten = listenToWorker({
+    this.#unlisten = listenToPage({
       user: String(this.#options.user ?? ''),
-      hurry: () => {
-        this.#hurry('load');
+      visibility: () => {
+        if (!this.#isVisible()) return this.#kept.save(this.#identity, this.#replica);
+        if (this.#site.who() !== this.#identity) return this.#begin();
+        this.#link?.nudge('visible');
+        this.#moved();
+      },
+      network: (isOnline) => {
+        this.#online = isOnline;
+        if (isOnline) this.#timers.hurry('load');
+        this.#link?.nudge(isOnline ? 'online' : 'offline');
+        this.#changed();
+      },
+      left: () => {
+        this.#wishes.letGo();
+        this.#kept.save(this.#identity, this.#replica);
+        // A page that keeps a socket cannot be kept itself, and another tab shall lead at once.
+        this.#link?.close();
+        this.#session = '';
+        this.#resumeLater();
+      },
+      back: () => this.#begin(),
+      arrived: () => {
+        this.#timers.hurry('load');
         this.#link?.nudge('online');
       },
       read: (id) => this.mark({ state: 'read', ids: [id] }),
     });
-    this.#unlisten.push(unlisten);
-    on(window, 'pagehide', () => {
-      this.#wishes.letGo();
-      this.#save();
-      // A page that keeps a socket cannot be kept itself, and another tab shall lead at once.
-      this.#link?.close();
-      this.#session = '';
-      this.#resumeLater();
-    });
-    on(window, 'pageshow', (event) => {
-      if (event.persisted) this.#begin();
-    });
-  }
-
-  #storageKey() {
-    return `django-notification-hub ${this.#site.api}`;
-  }
-
-  #save() {
-    const { storage } = this.#options;
-    const saved = storage && this.#identity ? this.#replica.save(MOST_SAVED) : null;
-    if (!storage || !saved) return;
-    try {
-      const text = JSON.stringify({ who: this.#identity, saved });
-      storage.setItem(this.#storageKey(), text);
-    } catch {
-      // Full, or forbidden: the next page loads the list.
-    }
-  }
-
-  #restore() {
-    const { storage } = this.#options;
-    if (!storage || this.#view.state === 'archived') return;
-    try {
-      const { who, saved } = JSON.parse(storage.getItem(this.#storageKey()) ?? '{}');
-      if (saved && who === this.#identity && who !== '') this.#replica.restore(saved);
-      else storage.removeItem(this.#storageKey());
-    } catch {
-      // Not ours, or spoilt.
-    }
   }
 
   #ticket() {
@@ -694,49 +654,6 @@ export class HubClient {
     if (!this.#identity) return null;
     const name = `django-notification-hub ${this.#site.socket} ${this.#identity}`;
     return { name, locks, BroadcastChannel };
-  }
-
-  // Timers
-
-  /**
-   * @param {string} name
-   * @param {number} wait
-   * @param {() => void} then
-   */
-  #after(name, wait, then) {
-    this.#cancel(name);
-    this.#timers[name] = setTimeout(() => {
-      delete this.#timers[name];
-      then();
-    }, wait);
-  }
-
-  /** @param {string} name */
-  #cancel(name) {
-    clearTimeout(this.#timers[name]);
-    delete this.#timers[name];
-  }
-
-  /** @type {Map<string, () => void>} */
-  #pauses = new Map();
-
-  /**
-   * @param {string} name
-   * @param {number} wait
-   * @returns {Promise<void>}
-   */
-  #pause(name, wait) {
-    return new Promise((resolve) => {
-      this.#pauses.set(name, resolve);
-      this.#after(name, wait, resolve);
-    });
-  }
-
-  /** @param {string} name */
-  #hurry(name) {
-    if (!this.#timers[name]) return;
-    this.#cancel(name);
-    this.#pauses.get(name)?.();
   }
 }
 
