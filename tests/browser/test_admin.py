@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser.conftest import SCREENSHOTS, Open
 from tests.browser.test_inbox import serious
+from tests.conftest import STACK
+from tests.processes import Processes
 from tests.waiting import wait_for
 
 pytest.importorskip("playwright.sync_api")
@@ -36,8 +38,10 @@ def shown(page: Any, axe: str, name: str) -> None:
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_compose_look_over_send_now_and_trace(
-    people: None, person: Open, axe: str, width: int
+    people: None, person: Open, processes: Processes, axe: str, width: int
 ) -> None:
+    if STACK == "production":
+        processes.start("worker")  # the embedded server has one within itself
     context = person("root", viewport={"width": width, "height": 844})
     refused: list[str] = []
     context.on("console", lambda message: refused.append(message.text))
