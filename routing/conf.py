@@ -79,6 +79,8 @@ class RoutingSettings(HubSettings):
         applications = given.get("APPLICATIONS", {})
         if isinstance(applications, dict):
             found += [line for item in applications.items() for line in _application(*item)]
+        if given.get("PUSH_BATCH_SIZE") == 0:
+            found.append('HUB["PUSH_BATCH_SIZE"] must be at least 1')
         return list(found)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, SystemCheckError
 from django.utils import timezone
 
 from routing.push import batches
@@ -180,6 +180,12 @@ def test_what_it_cannot_do(
     hub(**changes)
     with pytest.raises(CommandError, match=error):
         run(*arguments)
+
+
+def test_a_batch_of_nothing_stops_the_start(hub: Any) -> None:
+    hub(PUSH_BATCH_SIZE=0)
+    with pytest.raises(SystemCheckError, match="PUSH_BATCH_SIZE"):
+        call_command("check")
 
 
 def test_the_worker_sends_batches_by_its_timetable(
