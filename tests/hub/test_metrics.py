@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -294,6 +294,22 @@ class TestManyProcesses:
         wait_for(lambda: of(server)("hub_deaf_servers") == 1, TOLD, every=0.5)
         redis_server.start()
         wait_for(lambda: of(server)("hub_deaf_servers") == 0, TOLD, every=0.5)
+
+    @pytest.mark.production
+    def test_counts_that_cannot_be_written_hold_up_nobody(
+        self, alice: Any, boss: str, processes: Processes
+    ) -> None:
+        server = processes.serve()
+        wait_for(lambda: of(server)("hub_processes", role="server") == 1, TOLD, every=0.5)
+        headers = {"Authorization": f"Bearer {boss}"}
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE hub_count IN ACCESS EXCLUSIVE MODE")
+            for _ in range(3):
+                body = {"type": "post_like", "users": ["alice"]}
+                sent = httpx.post(f"{server.url}/api/events/", json=body, headers=headers)
+                assert sent.status_code == 201
+            wait_for(lambda: "counts not flushed" in server.log, TOLD)
+        wait_for(lambda: of(server)("hub_sends_total", result="accepted") == 3, TOLD, every=0.5)
 
     def test_a_server_that_is_killed_keeps_what_it_counted(
         self, alice: Any, boss: str, processes: Processes
