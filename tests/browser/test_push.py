@@ -342,22 +342,31 @@ class TestSwitch:
         assert not Device.objects.exists()
         assert alice.page.evaluate("localStorage.getItem('push-service')") is None
 
-    def test_whoever_signs_in_next_is_pushed_nothing_unasked(
+    def test_any_page_knows_who_is_back_and_who_is_new(
         self, desk: Callable[..., Desk], bob: Any, password: str
     ) -> None:
         browser = desk()
         browser.opens("/preferences/")
         browser.turns("on")
-        browser.opens("/logout/")
-        browser.page.click("button.main")
-        browser.page.fill("#username", "bob")
-        browser.page.fill("#password", password)
-        browser.page.click("button.main")
-        browser.page.wait_for_url("**/")
+        signed_in_next(browser.page, "alice", password)
+        wait_for(lambda: Device.objects.get().active, SOON)
+        # Bob gets nothing of Alice's, and nothing unasked.
+        signed_in_next(browser.page, "bob", password)
+        until(browser.page, """localStorage.getItem('push-service') === '{"made":1}'""")
+        device = Device.objects.get()
+        assert (device.user.username, device.active) == ("alice", False)
         browser.opens("/preferences/")
         browser.is_turned("off")
-        assert not Device.objects.filter(active=True).exists()
-        assert browser.page.evaluate("localStorage.getItem('push-service')") == '{"made":1}'
+
+
+def signed_in_next(page: Any, name: str, password: str) -> None:
+    page.goto("/logout/")
+    page.click("button.main")
+    page.fill("#username", name)
+    assert not Device.objects.filter(active=True).exists()
+    page.fill("#password", password)
+    page.click("button.main")
+    page.wait_for_url("**/")
 
 
 def test_the_hub_can_be_put_on_a_home_screen(desk: Callable[..., Desk]) -> None:

@@ -2,9 +2,11 @@
 
 import { listenToWorker } from './push-bridge.js';
 
+/** @import { ClientOptions } from '../types/index.js' */
+
 /**
  * @typedef {object} Around
- * @property {string} user whose inbox the page shows
+ * @property {ClientOptions} options where the hub is, and whose inbox the page shows
  * @property {() => void} visibility
  * @property {(isOnline: boolean) => void} network
  * @property {() => void} left the page is left, perhaps to come back
@@ -17,7 +19,7 @@ import { listenToWorker } from './push-bridge.js';
  * Listens until the function that it answers is called; not at all outside of a page.
  * @param {Around} around
  */
-export function listenToPage({ user, visibility, network, left, back, arrived, read }) {
+export function listenToPage({ options, visibility, network, left, back, arrived, read }) {
   if (typeof window === 'undefined' || typeof document === 'undefined') return () => {};
   const ended = new AbortController();
   const { signal } = ended;
@@ -26,7 +28,7 @@ export function listenToPage({ user, visibility, network, left, back, arrived, r
   window.addEventListener('offline', () => network(false), { signal });
   window.addEventListener('pagehide', left, { signal });
   window.addEventListener('pageshow', ({ persisted }) => persisted && back(), { signal });
-  const unlisten = listenToWorker({ user, hurry: arrived, read });
+  const unlisten = listenToWorker({ options, hurry: arrived, read });
   return () => {
     ended.abort();
     unlisten();

@@ -153,8 +153,9 @@ export class PushDevice {
     if (isKnown && record?.endpoint === endpoint && record.key === key) return;
     try {
       const device = await this.#tell(subscription, record);
-      const user = String(this.#options.user ?? '');
-      await this.#store.set({ device, endpoint, key, user, login: this.#site.who() });
+      const { user = '', workerUrl, scope } = this.#options;
+      const whose = { user: String(user), login: this.#site.who() };
+      await this.#store.set({ device, endpoint, key, ...whose, workerUrl, scope });
     } catch (problem) {
       // What the hub does not know of is nothing that could be turned off.
       if (!record) await subscription.unsubscribe();

@@ -65,8 +65,9 @@ test('a click asks, subscribes under the hub’s key and registers the device', 
   );
   assert.ok(time_zone);
   const { key } = hub;
-  const { login, ...record } = store.record;
+  const { login, workerUrl, scope, ...record } = store.record;
   assert.deepEqual(record, { device: 1, endpoint, key, user: 'alice' });
+  assert.deepEqual([workerUrl, scope], ['https://hub.test/service-worker.js', undefined]);
   assert.ok(login.startsWith('alice.'));
   const made = new Uint8Array(browser.pushManager.subscription.options.applicationServerKey);
   assert.equal(Buffer.from(made).toString('base64url'), key);

@@ -40,6 +40,9 @@ export interface PushRecord {
   readonly key: string;
   readonly user: string;
   readonly login: string;
+  /** Of the page that turned it on, for pages that do not know. */
+  readonly workerUrl?: string;
+  readonly scope?: string;
 }
 
 export interface PushStore {

@@ -608,7 +608,7 @@ export class HubClient {
 
   #listenToPage() {
     this.#unlisten = listenToPage({
-      user: String(this.#options.user ?? ''),
+      options: this.#options,
       visibility: () => {
         if (!this.#isVisible()) return this.#kept.save(this.#identity, this.#replica);
         if (this.#site.who() !== this.#identity) return this.#begin();

@@ -1,10 +1,12 @@
-// What the service worker says to an open page: look at once, and mark what was opened as read.
+// What the service worker and an open page have to say to each other.
 
 import { BrowserStore } from './push-store.js';
 
+/** @import { ClientOptions } from '../types/index.js' */
+
 /**
  * @typedef {object} Page
- * @property {string} user whose inbox this page shows
+ * @property {ClientOptions} options where the hub is, and whose inbox this page shows
  * @property {() => void} hurry something has arrived
  * @property {(id: number) => Promise<unknown>} read marks a notification as read
  */
@@ -13,37 +15,45 @@ import { BrowserStore } from './push-store.js';
  * Listens until the function that it answers is called.
  * @param {Page} page
  */
-export function listenToWorker({ user, hurry, read }) {
+export function listenToWorker(page) {
   const container = globalThis.navigator?.serviceWorker;
   if (!container) return () => {};
   /** @param {MessageEvent} event */
   const hear = ({ data, ports }) => {
     if (data?.type !== 'hub-push') return;
-    if (data.action === 'arrived') hurry();
+    if (data.action === 'arrived') page.hurry();
     if (data.action !== 'read' || !Number.isSafeInteger(data.id)) return;
     // Without an answer the worker asks somebody else.
-    read(data.id).then(
+    page.read(data.id).then(
       () => ports[0]?.postMessage(true),
       () => {},
     );
   };
   container.addEventListener('message', hear);
-  void takeMarks(user, read, container);
+  void catchUp(page, container);
   return () => container.removeEventListener('message', hear);
 }
 
 /**
- * What was opened while nobody could tell the hub. Another person's is dropped.
- * @param {string} user
- * @param {Page['read']} read
+ * What happened while no page was open.
+ * @param {Page} page
  * @param {ServiceWorkerContainer} container
  */
-async function takeMarks(user, read, container) {
+async function catchUp({ options, read }, container) {
   try {
-    // Where there is no worker there are no marks, and no database is made.
+    // Where there is no worker nothing was kept, and no database is made.
     if (!(await container.getRegistration())) return;
-    const marks = await new BrowserStore().takeMarks();
-    for (const mark of marks) if (mark.user === user) read(mark.id).catch(() => {});
+    const store = new BrowserStore();
+    // What was opened while nobody could tell the hub; another person's is dropped.
+    for (const { id, user } of await store.takeMarks()) {
+      if (user === String(options.user ?? '')) read(id).catch(() => {});
+    }
+    const record = await store.get();
+    if (!record) return;
+    // On any page, not only on that with the button: somebody else may have signed in.
+    const { PushDevice } = await import('./push.js');
+    const { workerUrl, scope } = record;
+    await new PushDevice({ ...options, workerUrl, scope }).sync();
   } catch {
     // No database, as in some private windows: nothing was kept either.
   }
