@@ -96,6 +96,7 @@ def die_in_chunk(number: str) -> None:
     """After the rows of the nth chunk are written, before their commit."""
     from notifications import fanout
 
+    fanout.TOGETHER = 1  # else one transaction would hold all chunks of a test
     deliver, left = fanout.deliver, [int(number)]
 
     def delivered(*args: Any, **kwargs: Any) -> Any:
