@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router
-from django.db.models import Q
 from django.utils import timezone
 
 from notifications import event_types as declared
 from notifications.errors import InvalidField
 from notifications.models import ServiceKey
+from notifications.tokens import note_use
 from notifications.words import clean_text, clean_time
 
 #: What every key begins with, so that scanners for leaked secrets find it, and nobody takes it
@@ -37,9 +37,6 @@ SCOPES = {
     REGISTER: "register and end devices of any user",
     READ: "read event types, and devices and deliveries of all users; no inbox, no device token",
 }
-
-#: `last_used_at` is right to within this.
-USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def make(
@@ -106,13 +103,7 @@ def find(text: str) -> ServiceKey | None:
     key = rows.live().filter(digest=digest(text)).first()
     if key is None:
         return None
-    at = timezone.now()
-    before = at - USE_NOTED_EVERY
-    if key.last_used_at is None or key.last_used_at <= before:
-        # conditional: of many requests at once one writes
-        noted = rows.filter(Q(last_used_at=None) | Q(last_used_at__lte=before), pk=key.pk)
-        noted.update(last_used_at=at)
-        key.last_used_at = at
+    note_use(key, rows)
     return key
 
 

@@ -53,14 +53,19 @@ def find(text: str) -> Token | None:
     token = rows.select_related("user").filter(digest=digest(text)).first()
     if token is None or not getattr(token.user, "is_active", True):
         return None
+    note_use(token, rows)
+    return token
+
+
+def note_use(row: Any, rows: QuerySet[Any]) -> None:
+    """Sets `last_used_at` of what was just used, one of `rows`; right to `USE_NOTED_EVERY`."""
     at = timezone.now()
     before = at - USE_NOTED_EVERY
-    if token.last_used_at is None or token.last_used_at <= before:
+    if row.last_used_at is None or row.last_used_at <= before:
         # conditional: of many requests at once one writes
-        noted = rows.filter(Q(last_used_at=None) | Q(last_used_at__lte=before), pk=token.pk)
+        noted = rows.filter(Q(last_used_at=None) | Q(last_used_at__lte=before), pk=row.pk)
         noted.update(last_used_at=at)
-        token.last_used_at = at
-    return token
+        row.last_used_at = at
 
 
 def revoke(user: Any, *, token_id: int) -> bool:

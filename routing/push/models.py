@@ -63,7 +63,33 @@ class Application(models.Model):
         return self.name
 
 
-class DeviceQuerySet(models.QuerySet["Device"]):
+class Reachable:
+    """What can be pushed to directly: a device, or a queryset. Inactive ones are skipped."""
+
+    def send_message(self: Any, message: str = "", **more: Any) -> "Results":
+        """A direct push: `direct.send_message`."""
+        from routing.push import direct  # late: it is made of these models
+
+        return direct.send_message(self, message, **more)
+
+    async def asend_message(self: Any, message: str = "", **more: Any) -> "Results":
+        from routing.push import direct
+
+        return await direct.asend_message(self, message, **more)
+
+    def subscribe(self: Any, topic: str) -> "Results":
+        """Adds to a topic at the provider: `topics.subscribe`."""
+        from routing.push import topics
+
+        return topics.subscribe(self, topic)
+
+    def unsubscribe(self: Any, topic: str) -> "Results":
+        from routing.push import topics
+
+        return topics.unsubscribe(self, topic)
+
+
+class DeviceQuerySet(Reachable, models.QuerySet["Device"]):
     def active(self) -> "DeviceQuerySet":
         return self.filter(active=True)
 
@@ -73,30 +99,8 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def suspended(self) -> "DeviceQuerySet":
         return self.filter(suspended_until__gt=Now())
 
-    def send_message(self, message: str = "", **more: Any) -> "Results":
-        """A direct push to the active ones of these devices (`direct.send_message`)."""
-        from routing.push import direct  # late: it is made of these models
 
-        return direct.send_message(self, message, **more)
-
-    async def asend_message(self, message: str = "", **more: Any) -> "Results":
-        from routing.push import direct
-
-        return await direct.asend_message(self, message, **more)
-
-    def subscribe(self, topic: str) -> "Results":
-        """Adds the active ones to a topic at their provider (`topics.subscribe`)."""
-        from routing.push import topics
-
-        return topics.subscribe(self, topic)
-
-    def unsubscribe(self, topic: str) -> "Results":
-        from routing.push import topics
-
-        return topics.unsubscribe(self, topic)
-
-
-class Device(models.Model):
+class Device(Reachable, models.Model):
     """An address that can be pushed to. Its token and keys stand in no repr, list or log."""
 
     class Reason(models.TextChoices):
@@ -169,28 +173,6 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return f"{self.backend} {self.short_hash}"
-
-    def send_message(self, message: str = "", **more: Any) -> "Results":
-        """A direct push (`direct.send_message`); an inactive device is skipped, and says so."""
-        from routing.push import direct  # late: it is made of these models
-
-        return direct.send_message(self, message, **more)
-
-    async def asend_message(self, message: str = "", **more: Any) -> "Results":
-        from routing.push import direct
-
-        return await direct.asend_message(self, message, **more)
-
-    def subscribe(self, topic: str) -> "Results":
-        """Adds the device to a topic at its provider (`topics.subscribe`)."""
-        from routing.push import topics
-
-        return topics.subscribe(self, topic)
-
-    def unsubscribe(self, topic: str) -> "Results":
-        from routing.push import topics
-
-        return topics.unsubscribe(self, topic)
 
     @property
     def inactivity(self) -> str:
