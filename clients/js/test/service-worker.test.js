@@ -97,6 +97,15 @@ test('a later event under the same tag takes its place, and alerts', async () =>
   assert.deepEqual(worker.shown.map(({ title, renotify }) => [title, renotify]), [['Score 4:0', false]]);
 });
 
+test('pushes that come together are shown one after another', async () => {
+  const worker = new FakeWorker();
+  await Promise.all([1, 2].map((event) => worker.push({ title: `${event}`, tag: 'match', event })));
+  assert.deepEqual(
+    worker.shown.map(({ title, renotify }) => [title, renotify]),
+    [['2', true]],
+  );
+});
+
 test('the app’s badge follows, down to none', async () => {
   const worker = new FakeWorker();
   await worker.push({ title: 'A', badge: 0 });

@@ -38,6 +38,8 @@
 
   // What arrives
 
+  let last = Promise.resolve();
+
   /**
    * JSON as the hub sends it, any other JSON, plain text, or nothing.
    * @param {PushMessageData | null} data
@@ -59,7 +61,8 @@
    * @param {Record<string, any>} said
    */
   async function arrived(said) {
-    const shown = show(said);
+    // One after another: what is being shown is not found yet, and browsers may lose it.
+    const shown = (last = last.then(() => show(said), () => show(said)));
     await Promise.allSettled([shown, setBadge(said.badge), announce(said)]);
     await shown;
   }
@@ -167,10 +170,7 @@
     else await worker.clients.openWindow(target);
   }
 
-  /**
-   * The address if it may be opened: http, https, or a path on this host.
-   * @param {string | undefined} url
-   */
+  /** Http, https, or a path on this host; null for all others. @param {string | undefined} url */
   function safe(url) {
     if (!url) return null;
     try {
