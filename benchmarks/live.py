@@ -142,7 +142,7 @@ def our_messages(ids: list[int]) -> Callable[[], list[tuple[str, dict[str, Any]]
     from django.db import router
 
     from notifications import send_notification
-    from notifications.fanout import fan_out
+    from notifications.fanout import fan_out, together
     from notifications.models import Audience
     from routing import receivers
 
@@ -154,9 +154,8 @@ def our_messages(ids: list[int]) -> Callable[[], list[tuple[str, dict[str, Any]]
     def make() -> list[tuple[str, dict[str, Any]]]:
         caught.clear()
         event = send_notification("post_comment", users=ids, data={"ts": PLACE}, **WORDS)
-        rows = Audience.objects.using(using).filter(event=event).order_by("pk")
-        for audience_id in list(rows.values_list("pk", flat=True)):
-            fan_out(audience_id, using=using)
+        for keys in together(Audience.objects.using(using).filter(event=event).order_by("pk")):
+            fan_out(*keys, using=using)
         return list(caught)
 
     return make

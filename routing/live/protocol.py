@@ -4,6 +4,7 @@ import json
 import random
 import re
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 from notifications import inbox
@@ -205,6 +206,28 @@ def hello_frame(*, epoch: str, version: int, unread: int, unseen: int) -> str:
     )
 
 
+#: First byte of an unfragmented text frame (RFC 6455, section 5.2), and heads by length.
+TEXT = 0x81
+SHORT, MEDIUM, LONG = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
+
+
+def head_of(length: int) -> bytes:
+    """The head of a server's text frame with so many bytes: unmasked, unfragmented."""
+    if length < 126:
+        return SHORT(TEXT, length)
+    return MEDIUM(TEXT, 126, length) if length < 65_536 else LONG(TEXT, 127, length)
+
+
+def ready(payload: bytes) -> bytes:
+    """A frame as it goes over the wire."""
+    return head_of(len(payload)) + payload
+
+
+def payload_of(frame: bytes) -> bytes:
+    """What is in a ready frame."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+
+
 class NewFrames:
     """Makes the `new` frames of one event: what all who got it share is put together once."""
 
@@ -217,13 +240,14 @@ class NewFrames:
         self._loud = marks + b'false,"event":' + event + b"}}"
         self._quiet = marks + b'true,"event":' + event + b'},"silent":true}'
 
-    def frame(self, *, version: int, unread: int, unseen: int, silent: bool) -> bytes:
-        """For one user; the head is all that differs."""
-        head = (
+    def frame(self, version: int, unread: int, unseen: int, silent: bool) -> bytes:
+        """For one user, ready; its beginning is all that differs."""
+        beginning = (
             f'{{"action":"new","version":{version},"unread":{unread},"unseen":{unseen},'
             f'"notification":{{"id":{self._id},"arrived":{version},"version":{version},'
-        )
-        return head.encode("ascii") + (self._quiet if silent else self._loud)
+        ).encode("ascii")
+        rest = self._quiet if silent else self._loud
+        return b"".join((head_of(len(beginning) + len(rest)), beginning, rest))
 
 
 def sync_frame(changes: inbox.Changes, *, since: Any) -> str:

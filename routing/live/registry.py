@@ -82,17 +82,14 @@ class Registry:
     def sockets(self) -> list[Socket]:
         return [socket for user in self.users.values() for socket in user.sockets]
 
-    def offer(self, key: Key, *, version: int, frame: bytes) -> None:
-        """A live frame for all sockets of a user."""
-        user = self.users.get(key)
-        if user is None:
-            return
+    def offer(self, user: UserSockets, version: int, frame: bytes) -> None:
+        """A live frame, ready, for all sockets of a user."""
         behind = False
         for socket in user.sockets:
             if not socket.offer(version, frame):
                 behind = True
         if behind:
-            self.hint(key, version=version)
+            self.hint(user.key, version=version)
 
     def hint(self, key: Key, *, version: int) -> None:
         """The user's inbox has come to `version`: whoever is behind reads."""

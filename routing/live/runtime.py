@@ -20,7 +20,7 @@ from routing.live.layer import LocalChannelLayer
 from routing.live.leases import Leases
 from routing.live.listener import Listener
 from routing.live.messages import Message
-from routing.live.protocol import RESTART, NewFrames
+from routing.live.protocol import RESTART, NewFrames, ready
 from routing.live.reading import Reader
 from routing.live.reconcile import Reconciler
 from routing.live.registry import Registry, UserSockets
@@ -154,7 +154,10 @@ class Runtime:
         if kind == "hub.arrived":
             self._arrived(message)
         elif kind == "hub.changed":
-            self.registry.offer(message["user"], version=message["version"], frame=message["frame"])
+            user = self.registry.users.get(message["user"])
+            if user is not None:
+                frame = ready(message["frame"])
+                self.registry.offer(user, message["version"], frame)
         elif kind == "hub.hint":
             self.registry.hint(message["user"], version=message["version"])
         elif kind == "hub.broadcast":
@@ -163,12 +166,12 @@ class Runtime:
             self.verifier.hint(message["user"])
 
     def _arrived(self, message: Message) -> None:
-        users, told = self.registry.users, 0
+        user_of, offer, told = self.registry.users.get, self.registry.offer, 0
         frames = NewFrames(message["event"], event_id=message["id"])
         for key, version, unread, unseen, silent in message["to"]:
-            if key in users:
-                frame = frames.frame(version=version, unread=unread, unseen=unseen, silent=silent)
-                self.registry.offer(key, version=version, frame=frame)
+            user = user_of(key)
+            if user is not None:
+                offer(user, version, frames.frame(version, unread, unseen, silent))
                 told += 1
         measures.written(message, told)
 

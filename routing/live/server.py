@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from struct import Struct
 from types import FrameType
 from typing import Any
 
@@ -14,6 +13,7 @@ import uvicorn
 
 from routing.live import runtime
 from routing.live.floodgate import Floodgate, HeadGate
+from routing.live.sockets import Socket
 
 logger = logging.getLogger(__name__)
 
@@ -25,25 +25,16 @@ LINGER = 5.0  # seconds a client that is cut off has for what was written to it 
 BACKLOG = 2048
 
 
-#: First byte of an unfragmented text frame (RFC 6455, section 5.2), and heads by length.
-TEXT = 0x81
-SHORT, MEDIUM, LONG = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
-
-
-def head_of(length: int) -> bytes:
-    """The head of a server's text frame with so many bytes: unmasked, unfragmented."""
-    if length < 126:
-        return SHORT(TEXT, length)
-    return MEDIUM(TEXT, 126, length) if length < 65_536 else LONG(TEXT, 127, length)
-
-
 class HubProtocol(Floodgate):
     """Gives sockets what ASGI does not (`sockets.Connection`).
 
     Live frames go to the transport as ready bytes: through `send` and the library's state machine
-    each would cost twice as much (benchmarks/README.md). And a connection whose client takes
-    nothing can be ended: `send` would wait for ever.
+    each would cost twice as much (benchmarks/README.md). Whenever the library closes a connection
+    it closes the transport too, which drops what is written then. And a connection whose client
+    takes nothing can be ended: `send` would wait for ever.
     """
+
+    _socket: Socket | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,12 +49,20 @@ class HubProtocol(Floodgate):
         if scope is not None:  # not where the handshake failed
             scope["extensions"]["hub.connection"] = self
 
-    def write(self, frame: bytes) -> bool:
-        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
-            self.transport.write(head_of(len(frame)) + frame)
-        return self.writable.is_set()
+    def attach(self, socket: Socket) -> Callable[[bytes], object]:
+        self._socket = socket
+        return self.transport.write
 
-    async def drained(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._socket = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._socket is not None:
+            self._socket.hold(self._drained())
+
+    async def _drained(self) -> None:
         await self.writable.wait()
 
     def cut(self, code: int, bye: str) -> None:

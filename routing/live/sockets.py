@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from routing.live.credentials import Credential
 from routing.live.messages import Key
-from routing.live.protocol import TOO_SLOW, bye_frame, reset_frame
+from routing.live.protocol import TOO_SLOW, bye_frame, payload_of, reset_frame
 from routing.live.reading import Page
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,9 @@ Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 class Connection(Protocol):
     """What a server of ours gives beyond ASGI, as the scope's extension `hub.connection`."""
 
-    def write(self, frame: bytes) -> bool:
-        """Writes a text frame's payload, at once and whole. False: its buffer is full now."""
-
-    async def drained(self) -> None:
-        """Returns when there is room in the buffer again, or the connection is gone."""
+    def attach(self, socket: "Socket") -> Callable[[bytes], object]:
+        """Returns what writes ready frames, at once and whole, and is harmless when it is closed.
+        From now on the socket is told by `hold` when the buffer is full."""
 
     def cut(self, code: int, bye: str) -> None:
         """Ends a connection whose client takes nothing, with a last frame and a close code."""
@@ -40,6 +38,7 @@ class Socket:
     __slots__ = (
         "_connection",
         "_deadline",
+        "_ready",
         "_rest",
         "_send",
         "blocked",
@@ -84,6 +83,10 @@ class Socket:
         self.end: Callable[[], object] = _nothing
         self._send = send
         self._connection = connection
+        #: Takes a ready frame (`protocol.ready`).
+        self._ready: Callable[[bytes], object] = self._unpacked
+        if connection is not None:
+            self._ready = connection.attach(self)
         self._rest: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -107,7 +110,7 @@ class Socket:
         self.highest = max(self.highest, version)
 
     def offer(self, version: int, frame: bytes) -> bool:
-        """A live frame, written if it is the very next one. False: the socket is behind."""
+        """A live frame, ready, written if it is the very next one. False: the socket is behind."""
         # the hottest lines of the hub: `ready` and `stand_at` are written out
         if not self.live or self.blocked or self.closed or self.cursor is not None:
             return False
@@ -117,11 +120,19 @@ class Socket:
         self.sent = due
         if due > self.highest:
             self.highest = due
-        if self._connection is None:
-            self.write(frame.decode())
-        elif not self._connection.write(frame):
-            self._block(self._connection.drained())
+        self._ready(frame)
         return True
+
+    def hold(self, room: Coroutine[Any, Any, None]) -> None:
+        """The server's buffer is full: nothing more is written until `room` returns."""
+        if self.blocked or self.closed:
+            room.close()
+        else:
+            self._block(room)
+
+    def _unpacked(self, frame: bytes) -> None:
+        """A ready frame for a server that makes frames by itself."""
+        self.write(payload_of(frame).decode())
 
     def answer(self, page: Page) -> None:
         """A page that was read from where the socket stands."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from routing.live.asgi import hub_application
-from routing.live.protocol import PING
+from routing.live.protocol import PING, payload_of
 
 ANSWER = 5.0  # seconds
 
@@ -73,17 +73,21 @@ class FakeServer:
             self._buffer.clear()
             self.room.set()
 
-    def write(self, frame: bytes) -> bool:
+    def attach(self, socket: Any) -> Any:
+        self._socket = socket
+        return self._write
+
+    def _write(self, frame: bytes) -> None:
         if self.full:
             self._buffer.append(frame)
+            self._socket.hold(self._drained())
         else:
             self._take(frame)
-        return not self.full
 
     def _take(self, frame: bytes) -> None:
-        self.sent.put_nowait({"type": "websocket.send", "text": frame.decode()})
+        self.sent.put_nowait({"type": "websocket.send", "text": payload_of(frame).decode()})
 
-    async def drained(self) -> None:
+    async def _drained(self) -> None:
         await self.room.wait()
 
     async def _send(self, message: dict[str, Any]) -> None:

@@ -45,12 +45,13 @@ def test_new(name: str) -> None:
     example = golden(name)
     notification = example["notification"]
     frames = protocol.NewFrames(encode(notification["event"]), event_id=notification["id"])
-    text = frames.frame(
+    frame = frames.frame(
         version=example["version"],
         unread=example["unread"],
         unseen=example["unseen"],
         silent=notification["silent"],
-    ).decode()
+    )
+    text = protocol.payload_of(frame).decode()
     assert_equals(text, name)
     assert list(json.loads(text)["notification"]) == list(notification)
 

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from notifications import asend_notification, inbox, send_notification, tokens
-from routing.live.server import head_of
+from routing.live.protocol import payload_of, ready
 from tests.processes import Processes, ServerProcess
 from tests.sockets import closing, next_frame, open_socket
 from tests.waiting import await_for
@@ -234,4 +234,5 @@ async def test_processes_do_not_outlive_their_parent(processes: Processes) -> No
 def test_ready_frames_are_what_the_library_would_write(length: int) -> None:
     payload = b"x" * length
     frame = Frame(Opcode.TEXT, payload).serialize(mask=False)
-    assert head_of(length) + payload == frame
+    assert ready(payload) == frame
+    assert payload_of(frame) == payload

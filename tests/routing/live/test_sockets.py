@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from routing.live.protocol import ready
+from routing.live.registry import UserSockets
 from routing.live.runtime import Runtime
 from tests.routing.live.fakes import FakeServer
 from tests.routing.live.test_consumer import send
@@ -17,7 +19,12 @@ Settled = Callable[..., Any]
 
 
 def frame(version: int) -> bytes:
-    return f'{{"action":"new","version":{version}}}'.encode()
+    return ready(f'{{"action":"new","version":{version}}}'.encode())
+
+
+def of(runtime: Runtime, key: Any = None) -> UserSockets:
+    """The sockets of this user; of whoever is there."""
+    return runtime.registry.users[key or next(iter(runtime.registry.users))]
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ async def test_frames_in_order_are_written_at_once(
     async with signed_in() as socket:
         await socket.hello()
         for version in (1, 2, 3):
-            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+            runtime.registry.offer(of(runtime, alice.pk), version, frame(version))
         # no task in between: they are there already
         assert socket.sent.qsize() == 3
         assert [one["version"] for one in await socket.frames(3)] == [1, 2, 3]
@@ -54,10 +61,10 @@ async def test_any_other_server_is_given_frames_by_its_send(
 ) -> None:
     async with signed_in(extensions={}) as socket:
         await socket.hello()
-        runtime.registry.offer(alice.pk, version=1, frame=frame(1))
+        runtime.registry.offer(of(runtime, alice.pk), 1, frame(1))
         assert socket.sent.qsize() == 1
         socket.full = True
-        runtime.registry.offer(alice.pk, version=2, frame=frame(2))
+        runtime.registry.offer(of(runtime, alice.pk), 2, frame(2))
         assert not runtime.registry.sockets()[0].ready
         socket.full = False
         assert [one["version"] for one in await socket.frames(2)] == [1, 2]
@@ -69,7 +76,7 @@ async def test_numbers_that_were_sent_are_dropped(
     async with signed_in() as socket:
         await socket.hello()
         for version in (1, 1, 2, 1, 2):
-            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+            runtime.registry.offer(of(runtime, alice.pk), version, frame(version))
         assert [one["version"] for one in await socket.frames(2)] == [1, 2]
         await socket.nothing()
         assert reads == []
@@ -84,7 +91,7 @@ async def test_a_frame_that_was_overtaken_closes_the_gap_itself(
             for _ in range(3):
                 await send(alice)
         for version in (1, 3, 2):
-            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+            runtime.registry.offer(of(runtime, alice.pk), version, frame(version))
         first, second, sync = await socket.frames(3)
         assert [first["version"], second["version"]] == [1, 2]
         # the third came too early and is read
@@ -126,10 +133,10 @@ async def test_what_came_while_the_gap_was_read_does_not_come_twice(
             for _ in range(2):
                 await send(alice)
         monkeypatch.setattr(reading, "read_page", slowly)
-        runtime.registry.offer(alice.pk, version=2, frame=frame(2))
+        runtime.registry.offer(of(runtime, alice.pk), 2, frame(2))
         await await_for(begun.is_set)
         for version in (1, 2):
-            runtime.registry.offer(alice.pk, version=version, frame=frame(version))
+            runtime.registry.offer(of(runtime, alice.pk), version, frame(version))
         go_on.set()
         assert [one["version"] for one in await socket.frames(2)] == [1, 2]
         await socket.nothing(within=0.3)
@@ -181,7 +188,7 @@ async def test_who_takes_nothing_for_long_is_cut_off(
     async with signed_in() as socket:
         await socket.hello()
         socket.full = True
-        runtime.registry.offer(alice.pk, version=1, frame=frame(1))
+        runtime.registry.offer(of(runtime, alice.pk), 1, frame(1))
         await await_for(lambda: socket.is_done)
         [(code, bye)] = socket.cuts
         assert code == bye["code"] == 4001
@@ -194,7 +201,7 @@ async def test_answers_wait_for_room_and_are_not_left_out(
     async with signed_in() as socket:
         await socket.hello()
         socket.full = True
-        runtime.registry.offer(alice.pk, version=1, frame=frame(1))
+        runtime.registry.offer(of(runtime, alice.pk), 1, frame(1))
         for ref in range(5):
             socket.say({"action": "ack", "version": 0, "ref": ref})
         await socket.nothing()
@@ -208,7 +215,7 @@ async def test_goodbye_reaches_every_socket_at_once(signed_in: SignedIn, runtime
         for socket in (first, second, full):
             await socket.hello()
         full.full = True
-        runtime.registry.offer(runtime.registry.sockets()[0].key, version=1, frame=frame(1))
+        runtime.registry.offer(of(runtime), 1, frame(1))
         first.sent.get_nowait()
         second.sent.get_nowait()
         runtime.say_goodbye()
