@@ -56,10 +56,14 @@ def fan_out(*audience_ids: int, using: str, lock_wait: int = WORKER_LOCK_WAIT) -
 
 
 def together(rows: models.QuerySet[Audience]) -> Iterator[list[int]]:
-    """The keys of `rows`, in their order, as `fan_out` takes them: neighbours of one event."""
+    """The keys of `rows`, in their order, as `fan_out` takes them: neighbours of one event.
+
+    Where all writers take turns, on SQLite, each row by itself: a turn is at most 500 users.
+    """
+    size = TOGETHER if Sql(rows.db).postgres else 1
     keys = rows.values_list("event_id", "pk")
     for _, group in groupby(keys, key=itemgetter(0)):
-        while part := [pk for _, pk in islice(group, TOGETHER)]:
+        while part := [pk for _, pk in islice(group, size)]:
             yield part
 
 

@@ -239,3 +239,12 @@ def test_numbers_stay_dense_under_concurrent_sends_and_marks():
         assert stand.unread == rows.filter(read_at=None).count()
         assert stand.unseen == rows.filter(seen_at=None).count()
         assert stand.total == rows.count()
+
+
+def test_rows_of_one_event_share_a_transaction_but_where_writers_take_turns(alice, bob, charlie):
+    first, other = audience([alice]), audience([charlie])
+    again = Audience.objects.create(event=first.event, user_ids=[bob.pk], due=timezone.now())
+    parts = list(fanout.together(Audience.objects.order_by("event_id", "pk")))
+    alone = [[first.pk], [again.pk]]
+    shared = [[first.pk, again.pk]] if connection.vendor == "postgresql" else alone
+    assert parts == [*shared, [other.pk]]
