@@ -314,3 +314,28 @@ def pour(socket: RawSocket, data: bytes, *, seconds: float) -> float:
     while time.monotonic() - began < seconds and socket.send(data):
         pass
     return time.monotonic() - began
+
+
+@pytest.mark.production
+def test_who_does_not_read_is_written_no_more_live_frames_than_the_buffers_hold(
+    server: ServerProcess, token: str, alice: Any
+) -> None:
+    """What it missed it is told by a `sync`, or it is closed; nothing heaps up for it meanwhile."""
+    sent = 500
+
+    def send() -> None:
+        send_notification("post_like", users=alice, data={"x": "x" * 16_000})
+
+    with RawSocket(server, token, receive_buffer=4096) as socket:
+        send()
+        while json.loads(socket.text())["action"] != "new":
+            send()  # the subscription to its group is young
+        for _ in range(sent):
+            send()
+        live = 0
+        while (found := socket.next()) is not None:
+            action = json.loads(found.payload)["action"] if found.opcode == TEXT else ""
+            if action in ("sync", "bye"):
+                break
+            live += action == "new"
+            assert live < sent * 0.9, "it was written everything"
