@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import table
+
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 
@@ -37,15 +39,14 @@ def main() -> int:
         found += figures
         if not figures:
             missing.append(name)
-    print(table(found))
-    print(versions(found))
+    print(table.text(found))
+    print(table.versions(found))
     for name in missing:
         print(f"not taken: {name}")
-    held = all(figure["ratio"] >= figure["floor"] for figure in found if figure["floor"])
     if options.small:
         print("small sizes: these are no figures")
         return 1 if missing else 0
-    return 0 if held and not missing else 1
+    return 0 if table.held(found) and not missing else 1
 
 
 def taken(name: str, *, small: bool) -> list[dict[str, Any]]:
@@ -62,43 +63,6 @@ def taken(name: str, *, small: bool) -> list[dict[str, Any]]:
         print(f"{name} ended with status {done.returncode}", file=sys.stderr)
         return []
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-
-
-def table(figures: list[dict[str, Any]]) -> str:
-    head = ("figure", "peer", "ours", "peer's", "unit", "ratio", "floor", "")
-    rows = [head]
-    for one in figures:
-        floor = one["floor"]
-        verdict = "" if not floor else "held" if one["ratio"] >= floor else "NOT HELD"
-        rows.append(
-            (
-                one["figure"],
-                one["peer_name"],
-                f"{one['ours']:,.0f}",
-                f"{one['peer']:,.0f}",
-                one["unit"],
-                f"{one['ratio']:.2f}",
-                f"{floor:g}" if floor else "",
-                verdict,
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    numbers = {2, 3, 5, 6}
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def versions(figures: list[dict[str, Any]]) -> str:
-    found: dict[str, str] = {}
-    for one in figures:
-        found |= one["versions"]
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
 
 
 if __name__ == "__main__":

@@ -120,9 +120,11 @@ def figure(
     peer: Sequence[float],
     peer_name: str,
     floor: float | None = None,
+    aim: float | None = None,
     versions: dict[str, str],
 ) -> dict[str, Any]:
-    """One line of the table: medians of the rounds, and the ratio of the medians."""
+    """One line of the table: medians of the rounds, and the ratio of the medians, which must
+    reach `floor` and should reach `aim`."""
     mine, others = statistics.median(ours), statistics.median(peer)
     return {
         "figure": name,
@@ -132,14 +134,22 @@ def figure(
         "peer_name": peer_name,
         "ratio": mine / others if others else float("inf"),
         "floor": floor,
+        "aim": aim,
         "versions": versions,
     }
 
 
 def limit(
-    name: str, *, unit: str, ours: float, at_most: float, versions: dict[str, str]
+    name: str,
+    *,
+    unit: str,
+    ours: float,
+    at_most: float,
+    aim: float | None = None,
+    versions: dict[str, str],
 ) -> dict[str, Any]:
-    """One line of the table that has no peer but a limit; the ratio says how far below it is."""
+    """One line of the table that has no peer but a limit; the ratio says how far below it is.
+    `aim` is in the limit's unit: 5 ms where at most 10 are allowed makes an aim of 2 times."""
     return figure(
         name,
         unit=unit,
@@ -147,8 +157,15 @@ def limit(
         peer=[at_most],
         peer_name="at most",
         floor=1.0,
+        aim=None if aim is None else at_most / aim,
         versions=versions,
-    ) | {"ratio": at_most / ours}
+    ) | {"ratio": at_most / ours if ours else float("inf")}
+
+
+def not_taken(name: str, *, peer_name: str = "", why: str) -> dict[str, Any]:
+    """One line of the table that says why it has no figure: what it needs is not on this machine.
+    Such a line fails nothing; a benchmark that breaks does."""
+    return {"figure": name, "peer_name": peer_name, "why": why, "versions": {}}
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -161,7 +178,7 @@ def report(figures: list[dict[str, Any]], *, as_json: bool) -> None:
         for one in figures:
             print(json.dumps(one))
         return
-    from benchmarks.__main__ import table, versions
+    from benchmarks import table
 
-    print(table(figures))
-    print(versions(figures))
+    print(table.text(figures))
+    print(table.versions(figures))

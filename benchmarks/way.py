@@ -30,7 +30,7 @@ from benchmarks.stand import (
 )
 
 USERS = 100
-LIMITS = {50: 10.0, 99: 40.0}  # percentile: milliseconds
+LIMITS = {50: (10.0, 5.0), 99: (40.0, 15.0)}  # percentile: milliseconds at most, and aimed at
 WITHIN = 10.0  # seconds for a frame
 
 
@@ -98,9 +98,10 @@ def main() -> int:
             unit="ms",
             ours=percentile(took, percent),
             at_most=at_most,
+            aim=aim,
             versions=known,
         )
-        for percent, at_most in LIMITS.items()
+        for percent, (at_most, aim) in LIMITS.items()
     ]
     report(lines, as_json=options.json)
     return 0

@@ -1,0 +1,69 @@
+"""The lines that the benchmarks report, as a table: ours against its peer, floor, aim, verdict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+HEAD = ("figure", "peer", "ours", "peer's", "unit", "ratio", "floor", "aim", "")
+NUMBERS = frozenset({2, 3, 5, 6, 7})  # columns that stand to the right
+
+
+def verdict(line: dict[str, Any]) -> str:
+    """What became of a figure; empty where it has neither floor nor aim."""
+    if "why" in line:
+        return f"not taken: {line['why']}"
+    if line["aim"] is not None and line["ratio"] >= line["aim"]:
+        return "aim reached"
+    if line["floor"] is None:
+        return ""
+    return "floor held" if line["ratio"] >= line["floor"] else "NOT HELD"
+
+
+def held(lines: Sequence[dict[str, Any]]) -> bool:
+    """Whether no figure that was taken is below its floor."""
+    return all(verdict(line) != "NOT HELD" for line in lines)
+
+
+def cells(line: dict[str, Any]) -> tuple[str, ...]:
+    """The line's columns as `HEAD` names them."""
+    if "why" in line:
+        return (line["figure"], line["peer_name"], "", "", "", "", "", "", verdict(line))
+    return (
+        line["figure"],
+        line["peer_name"],
+        number(line["ours"]),
+        number(line["peer"]),
+        line["unit"],
+        f"{line['ratio']:.2f}",
+        "" if line["floor"] is None else f"{line['floor']:.3g}",
+        "" if line["aim"] is None else f"{line['aim']:.3g}",
+        verdict(line),
+    )
+
+
+def number(value: float) -> str:
+    """Three digits that count, and no more: `41,280`, `116`, `5.71`, `0.024`."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def text(lines: Sequence[dict[str, Any]]) -> str:
+    """For a terminal."""
+    rows = [HEAD, *(cells(line) for line in lines)]
+    # what was not taken says why in the last column, however long
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    found = []
+    for row in rows:
+        aligned = [
+            cell.rjust(width) if column in NUMBERS else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        found.append("  ".join(aligned).rstrip())
+    return "\n".join(found)
+
+
+def versions(lines: Sequence[dict[str, Any]]) -> str:
+    found: dict[str, str] = {}
+    for line in lines:
+        found |= line["versions"]
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
