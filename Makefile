@@ -24,7 +24,7 @@ help:
 	@echo 'make run    serve the hub on http://127.0.0.1:$(PORT)   (PORT=, HUB_DATA=, DEBUG=)'
 	@echo 'make test   the whole suite, on SQLite and on PostgreSQL with Redis   (PYTHON=, ARGS=, STACKS=)'
 	@echo 'make test-slow  faults at random against a mixed load   (SECONDS=$(SECONDS), SEED=, STACKS=)'
-	@echo 'make bench  the figures against their peers   (ONLY=live, SMALL=1)'
+	@echo 'make bench  the figures against their peers   (ONLY=live, SMALL=1, FULL=1)'
 	@echo 'make check  format, lint, types, migrations, system checks, import rules'
 	@echo 'make fmt    format, and mend what the linter can mend'
 
@@ -82,7 +82,7 @@ test-slow: environment-dev
 
 # Ratios to peers that are measured in the same run: benchmarks/README.md.
 bench: environment-dev
-	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(SMALL),--small)
+	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(SMALL),--small) $(if $(FULL),--full)
 
 # Looks at the code only: the data of a running hub stay out of it.
 check: export HUB_DATA := $(VENV)/check-data

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +19,22 @@ ROOT = Path(__file__).resolve().parent.parent
 SERVER, LOAD = 0, 1  # whoever is measured and whoever measures have a core each
 
 
+#: In the environment of a benchmark that is one of several: when the first one began, and which
+#: this one is.
+PROGRESS = "BENCHMARK_PROGRESS"
+
+
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """A line of progress: what comes now."""
+    began, _, which = os.environ.get(PROGRESS, "").partition(" ")
+    head = f"[{which}, {since(float(began))}] " if began else ""
+    print(f"{head}{line}", file=sys.stderr, flush=True)
+
+
+def since(began: float) -> str:
+    """Minutes and seconds since that `time.monotonic()`, whichever process it was taken in."""
+    minutes, seconds = divmod(int(time.monotonic() - began), 60)
+    return f"{minutes}:{seconds:02d}"
 
 
 def on_core(number: int) -> Callable[[], None]:
@@ -45,7 +60,21 @@ def servers(*, redis: bool) -> Iterator[dict[str, str]]:
         if redis:
             server = stack.enter_context(RedisServer())
             found |= {"REDIS_URL": server.url, "redis": server.version}
+        stack.callback(let_go)
         yield found
+
+
+def let_go() -> None:
+    """Closes this process's connections, if Django has any: a pool would try to renew them."""
+    from django.conf import settings
+    from django.db import connections
+
+    if not settings.configured:
+        return
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if hasattr(connection, "close_pool"):
+            connection.close_pool()
 
 
 def start_django(found: dict[str, str], **more: str) -> None:
@@ -168,17 +197,46 @@ def not_taken(name: str, *, peer_name: str = "", why: str) -> dict[str, Any]:
     return {"figure": name, "peer_name": peer_name, "why": why, "versions": {}}
 
 
+def curve(
+    plot: str,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    series: str,
+    points: Sequence[tuple[float, float]],
+    log: str = "",
+    band: tuple[float, float, str] | None = None,
+    dashed: bool = False,
+) -> dict[str, Any]:
+    """One curve of a plot in RESULTS.md. All that have the same `plot`, a file's name, are drawn
+    together, with the first one's words. `x` and `y` name the axes, units included; `log` which of
+    them are logarithmic; `band` is a range of y that means something; peers are dashed."""
+    return {
+        "plot": plot,
+        "title": title,
+        "x": x,
+        "y": y,
+        "series": series,
+        "points": [list(point) for point in points],
+        "log": log,
+        "band": band,
+        "dashed": dashed,
+    }
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]
 
 
-def report(figures: list[dict[str, Any]], *, as_json: bool) -> None:
+def report(lines: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Hands the lines on: to `python -m benchmarks`, or as a table to who runs the file."""
     if as_json:
-        for one in figures:
+        for one in lines:
             print(json.dumps(one))
         return
     from benchmarks import table
 
-    print(table.text(figures))
-    print(table.versions(figures))
+    print(table.text(lines))
+    print(table.versions(lines))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 HEAD = ("figure", "peer", "ours", "peer's", "unit", "ratio", "floor", "aim", "")
+BROKEN = "NOT HELD"
 NUMBERS = frozenset({2, 3, 5, 6, 7})  # columns that stand to the right
 
 
@@ -15,12 +16,17 @@ def verdict(line: dict[str, Any]) -> str:
         return "aim reached"
     if line["floor"] is None:
         return ""
-    return "floor held" if line["ratio"] >= line["floor"] else "NOT HELD"
+    return "floor held" if line["ratio"] >= line["floor"] else BROKEN
 
 
 def held(lines: Sequence[dict[str, Any]]) -> bool:
     """Whether no figure that was taken is below its floor."""
-    return all(verdict(line) != "NOT HELD" for line in lines)
+    return all(row[-1] != BROKEN for row in rows(lines))
+
+
+def rows(lines: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """What of these lines is a figure, or should be one; the others are curves."""
+    return [cells(line) for line in lines if "figure" in line]
 
 
 def cells(line: dict[str, Any]) -> tuple[str, ...]:
@@ -49,21 +55,20 @@ def number(value: float) -> str:
 
 def text(lines: Sequence[dict[str, Any]]) -> str:
     """For a terminal."""
-    rows = [HEAD, *(cells(line) for line in lines)]
-    # what was not taken says why in the last column, however long
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    found = []
-    for row in rows:
+    found = [HEAD, *rows(lines)]
+    widths = [max(len(row[column]) for row in found) for column in range(len(HEAD))]
+    printed = []
+    for row in found:
         aligned = [
             cell.rjust(width) if column in NUMBERS else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        found.append("  ".join(aligned).rstrip())
-    return "\n".join(found)
+        printed.append("  ".join(aligned).rstrip())
+    return "\n".join(printed)
 
 
 def versions(lines: Sequence[dict[str, Any]]) -> str:
     found: dict[str, str] = {}
     for line in lines:
-        found |= line["versions"]
+        found |= line.get("versions", {})
     return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
