@@ -1,7 +1,7 @@
 """Whom a send addresses: users, ids, iterables, querysets or EVERYONE, as chunks of ids."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -78,6 +78,13 @@ def _possible(using: str) -> range:
 def stored_key(key: Any) -> Any:
     """A user's key as JSON holds it in an Audience row: an integer, or text."""
     return key if isinstance(key, int) else str(key)
+
+
+def stored_keys(keys: Sequence[Any]) -> list[Any]:
+    """`stored_key` of each; of plain integers, thousands at a time, there is nothing to do."""
+    if set(map(type, keys)) <= {int}:
+        return list(keys)
+    return [stored_key(key) for key in keys]
 
 
 @dataclass(slots=True)

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import groupby, islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, IntegrityError, models, transaction
@@ -13,7 +14,7 @@ from django.utils import timezone
 from notifications import inbox, left_out, measures
 from notifications.audiences import CHUNK, EVERYONE
 from notifications.models import Audience, Event
-from notifications.signals import Arrived, Recipient, notified
+from notifications.signals import Arrived, Recipient, notified, only_push_listens
 from notifications.sql import Sql, fault, is_passing, is_repeatable
 from notifications.templating.wording import own_words
 
@@ -29,6 +30,8 @@ LONGEST_BACKOFF = timedelta(minutes=1)
 SENDER_LOCK_WAIT = 500  # milliseconds: a caller is never held longer
 WORKER_LOCK_WAIT = 5_000
 
+PUSHABLE = attrgetter("pushable")
+
 Answer = TypeVar("Answer")
 
 
@@ -41,11 +44,7 @@ def fan_out(*audience_ids: int, using: str, lock_wait: int = WORKER_LOCK_WAIT) -
     `lock_wait` is in milliseconds. Returns how many of the rows this call did.
     """
     try:
-        try:
-            return repeated(lambda: _fan_out(audience_ids, using, lock_wait, fresh=True))
-        except IntegrityError:
-            # somebody has the event already: named twice, or told before a crash
-            return repeated(lambda: _fan_out(audience_ids, using, lock_wait, fresh=False))
+        return _fan_out_somehow(audience_ids, using, lock_wait)
     except Exception as error:
         if len(audience_ids) > 1:
             return sum(fan_out(one, using=using, lock_wait=lock_wait) for one in audience_ids)
@@ -53,6 +52,31 @@ def fan_out(*audience_ids: int, using: str, lock_wait: int = WORKER_LOCK_WAIT) -
         logger.warning("fan_out audience=%s failed error=%s", audience_id, fault(error))
         record_failure(audience_id, error, using=using)
         return 0
+
+
+def _fan_out_somehow(audience_ids: Sequence[int], using: str, lock_wait: int) -> int:
+    """At first as if nobody had the event and everybody an inbox, which is nearly always so."""
+    fresh, ensured = True, False
+    while True:
+        work = partial(_fan_out, audience_ids, using, lock_wait, fresh=fresh, ensured=ensured)
+        try:
+            return repeated(work)
+        except IntegrityError:
+            if not fresh:
+                raise
+            fresh = False  # somebody has the event already: named twice, or told before a crash
+        except NoInbox as found:
+            # in a transaction of its own, before the first lock
+            inbox.ensure(found.user_ids, using=using)
+            ensured = True
+
+
+class NoInbox(Exception):
+    """Users who are to get the event have no inbox yet: the transaction is to be repeated."""
+
+    def __init__(self, user_ids: list[Any]) -> None:
+        super().__init__(f"{len(user_ids)} users have no inbox")
+        self.user_ids = user_ids
 
 
 def together(rows: models.QuerySet[Audience]) -> Iterator[list[int]]:
@@ -78,14 +102,10 @@ def repeated(work: Callable[[], Answer]) -> Answer:
     return work()
 
 
-def _fan_out(audience_ids: Sequence[int], using: str, lock_wait: int, *, fresh: bool) -> int:
+def _fan_out(
+    audience_ids: Sequence[int], using: str, lock_wait: int, *, fresh: bool, ensured: bool
+) -> int:
     rows = Audience.objects.using(using).waiting().filter(pk__in=audience_ids)
-    ahead = list(rows)
-    if not ahead:
-        return 0
-    if keys := keys_of(ahead):
-        # in a transaction of its own, before the first lock
-        inbox.ensure(keys, using=using)
     with transaction.atomic(using=using):
         Sql(using).limit_lock_wait(lock_wait)
         audiences = list(rows.select_for_update(skip_locked=_can_skip(using)))
@@ -99,7 +119,7 @@ def _fan_out(audience_ids: Sequence[int], using: str, lock_wait: int, *, fresh: 
         )
         kept = []
         if event is not None:
-            kept = deliver(event, audiences, using=using, fresh=fresh)
+            kept = deliver(event, audiences, using=using, fresh=fresh, ensured=ensured)
         for audience in kept:
             keep_for_planning(audience)
         done = [audience.pk for audience in audiences if audience not in kept]
@@ -122,16 +142,18 @@ def keys_of(audiences: Iterable[Audience]) -> list[Any]:
 
 
 def deliver(
-    event: Event, audiences: Iterable[Audience], *, using: str, fresh: bool
+    event: Event, audiences: Iterable[Audience], *, using: str, fresh: bool, ensured: bool
 ) -> list[Audience]:
     """Does what the rows ask for, inside the caller's transaction.
 
-    Returns those of which a receiver of `notified` failed and has to be asked again.
+    `fresh` and `ensured` as `store` takes them. Returns those rows of which a receiver of
+    `notified` failed and has to be asked again.
     """
     kept = []
     storing = [row for row in audiences if not (row.everyone or row.plan_only)]
     if storing:
-        recipients = store(event, keys_of(storing), using=using, fresh=fresh)
+        keys = keys_of(storing)
+        recipients = store(event, keys, using=using, fresh=fresh, ensured=ensured)
         if not plan(event, recipients, using=using):
             kept += storing
     for row in audiences:
@@ -151,17 +173,23 @@ def deliver(
     return kept
 
 
-def store(event: Event, keys: Sequence[Any], *, using: str, fresh: bool) -> list[Recipient]:
+def store(
+    event: Event, keys: Sequence[Any], *, using: str, fresh: bool, ensured: bool = True
+) -> list[Recipient]:
     """Stores the event in these inboxes and announces it. One that is over tells nobody.
 
-    `fresh` as `inbox.arrive` takes it.
+    `fresh` as `inbox.arrive` takes it. Raises `NoInbox` where, unless it is `ensured` that there
+    are none, active users have no inbox.
     """
     if event.expires_at is not None and event.expires_at <= timezone.now():
         left_out.expired(event, keys, using=using)
         return []
     words = own_words(event, keys, using=using)
     recipients = inbox.arrive(event, keys, using=using, words=words, fresh=fresh)
-    left_out.judge(event, keys, recipients, using=using)
+    if len(recipients) < len(keys):
+        if not ensured and (lacking := inbox.lacking(keys, using=using)):
+            raise NoInbox(lacking)
+        left_out.judge(event, keys, recipients, using=using)
     tell(event, recipients, using=using)
     return recipients
 
@@ -183,6 +211,8 @@ def _parts(recipients: list[Recipient]) -> Iterator[list[Recipient]]:
 def plan(event: Event, recipients: Any, *, using: str) -> bool:
     """Sends `notified`; a receiver that fails takes nothing down but its own writes."""
     if not recipients or not notified.receivers:
+        return True
+    if recipients is not EVERYONE and only_push_listens() and not any(map(PUSHABLE, recipients)):
         return True
     try:
         with transaction.atomic(using=using):

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from notifications.models import Audience, Event, LeftOut
 from notifications.signals import Recipient
-from notifications.sql import Sql, fault
+from notifications.sql import Sql, are_integers, fault
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,10 @@ def muted(found: Iterable[tuple[Event, Sequence[Any]]], *, using: str) -> None:
 def _as_json(user_ids: Iterable[Any], using: str) -> list[Any]:
     """Keys as `judge` writes them: an integer, or text."""
     sql = Sql(using)
-    keys = [sql.key(user_id) for user_id in user_ids]
+    keys = list(user_ids)
+    if are_integers(keys):
+        return keys
+    keys = [sql.key(user_id) for user_id in keys]
     return [key if isinstance(key, int) else str(key) for key in keys]
 
 

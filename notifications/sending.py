@@ -16,7 +16,7 @@ from django.db.models import Func, Value
 from django.utils import timezone
 
 from notifications import fanout, inbox, left_out, measures, related
-from notifications.audiences import Addressed, address, stored_key, user_key
+from notifications.audiences import Addressed, address, stored_keys, user_key
 from notifications.errors import (
     IdempotencyConflict,
     InvalidAudience,
@@ -309,7 +309,7 @@ def _audience_row(draft: Draft, keys: list[Any], *, inline: bool) -> Audience:
     return Audience(
         event_id=draft.event.pk,
         everyone=draft.audience.everyone,
-        user_ids=[stored_key(key) for key in keys],
+        user_ids=stored_keys(keys),
         lane=Audience.Lane.SMALL if small else Audience.Lane.BULK,
         due=at + fanout.INLINE_HEAD_START if inline else at,
     )

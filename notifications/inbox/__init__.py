@@ -22,7 +22,14 @@ from notifications.inbox.reading import (
     summary,
 )
 from notifications.inbox.retention import prune, withdraw
-from notifications.inbox.rows import announce, ensure, make_missing, new_epoch, set_pushable
+from notifications.inbox.rows import (
+    announce,
+    ensure,
+    lacking,
+    make_missing,
+    new_epoch,
+    set_pushable,
+)
 
 __all__ = [
     "PAGE",
@@ -41,6 +48,7 @@ __all__ = [
     "ensure",
     "expire",
     "get",
+    "lacking",
     "make_missing",
     "mark",
     "new_epoch",

@@ -52,6 +52,17 @@ def ensure(user_ids: Iterable[Any], *, using: str | None = None) -> None:
         sql.run(MAKE_MISSING + " AND u.{user_key} {in_keys} " + IN_ORDER, [keys])
 
 
+def lacking(user_ids: Iterable[Any], *, using: str) -> list[Any]:
+    """Those of these users, as far as they are active, who have no inbox."""
+    sql = Sql(using)
+    rows = sql.rows(
+        "SELECT u.{user_key} FROM {users} u WHERE u.{user_key} {in_keys} {is_active}"
+        " AND NOT EXISTS (SELECT 1 FROM {inbox} i WHERE i.user_id = u.{user_key})",
+        [sql.keys(user_ids)],
+    )
+    return [user_id_of(row[0]) for row in rows]
+
+
 def make_missing(*, using: str | None = None) -> int:
     """Makes the inboxes of all users who have none (after `migrate`); returns how many."""
     sql = Sql(alias(using))

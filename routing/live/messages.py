@@ -7,6 +7,8 @@ An event's JSON is made once per change; receivers join it to a short head of th
 import hashlib
 import re
 import time
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from notifications.representation import encode, event_json, moment
@@ -32,6 +34,8 @@ MAX_TOLD = 100
 Key = int | str
 Message = dict[str, Any]
 Outgoing = tuple[str, Message]  # the group, and what it is told
+
+USER, WORDS = attrgetter("user_id"), attrgetter("words")
 
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -84,10 +88,14 @@ def ended(user_id: Any) -> list[Outgoing]:
 
 def _arrived(change: Arrived) -> list[Outgoing]:
     """One message for everybody, or one for each; of each language where a template has several."""
-    readers: dict[Words | None, list[list[Any]]] = {}
-    for told in change.recipients:
-        # user, version, unread, unseen, silent: the first five of a recipient
-        readers.setdefault(told.words, []).append([key_of(told.user_id), *told[1:5]])
+    readers: dict[Words | None, list[Sequence[Any]]] = {}
+    # user, version, unread, unseen, silent: the first five of a recipient
+    own = any(map(WORDS, change.recipients))
+    if not own and set(map(type, map(USER, change.recipients))) == {int}:
+        readers[None] = [told[:5] for told in change.recipients]
+    else:
+        for told in change.recipients:
+            readers.setdefault(told.words, []).append([key_of(told.user_id), *told[1:5]])
     many = len(change.recipients) > NAMED
     # tells, in milliseconds since 1970, how long the way to the sockets was
     at = time.time_ns() // 1_000_000

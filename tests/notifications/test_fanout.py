@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from notifications import fanout, inbox, send_notification
 from notifications.models import Audience, Event, EventType, Filter, Inbox, Notification
-from notifications.signals import notified
+from notifications.signals import inbox_changed, notified
 from notifications.worker import Worker, duties
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -201,6 +201,48 @@ def test_inboxes_are_made_where_they_are_missing():
     assert not Inbox.objects.exists()
     send_notification("post_like", users=users)
     assert Inbox.objects.count() == 2
+
+
+@pytest.mark.parametrize("step", [1, 2, 9])
+@pytest.mark.parametrize("told_before", [False, True])
+def test_keys_that_lie_close_or_apart_are_told_and_nobody_between_them(step, told_before):
+    users = [User.objects.create(username=f"u{n}") for n in range(40)]
+    addressed, gone = users[::step], users[step]
+    quiet, muted = users[2 * step], users[3 * step]
+    mute(quiet, "live")
+    mute(muted, "inbox")
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    row = audience(addressed)
+    if told_before:
+        again = Audience.objects.create(event=row.event, user_ids=[users[0].pk], due=timezone.now())
+        fanout.fan_out(again.pk, using="default")
+    assert fanout.fan_out(row.pk, using="default") == 1
+    stored = dict(Notification.objects.values_list("user_id", "silent"))
+    assert stored == {user.pk: user == quiet for user in addressed if user not in (gone, muted)}
+    for user in users:
+        stand = Inbox.objects.get(pk=user)
+        told = int(user.pk in stored)
+        assert (stand.version, stand.unread, stand.unseen, stand.total) == (told,) * 4
+
+
+def test_a_worker_makes_the_inboxes_that_are_missing_and_tells_everybody_once(alice):
+    made = User.objects.bulk_create([User(username=f"bulk{n}") for n in range(3)])
+    muted = User.objects.create(username="muted")
+    mute(muted, "inbox")
+    row = audience([alice, muted, *made, made[0]])
+    heard: list[Any] = []
+
+    def hear(*, change: Any, **_: Any) -> None:
+        heard.extend(change.recipients)
+
+    inbox_changed.connect(hear)
+    try:
+        assert fanout.fan_out(row.pk, using="default") == 1
+    finally:
+        inbox_changed.disconnect(hear)
+    assert [told.user_id for told in heard] == sorted([alice.pk, *(user.pk for user in made)])
+    assert {told.version for told in heard} == {1}
+    assert not Inbox.objects.get(pk=muted).version
 
 
 def test_numbers_stay_dense_under_concurrent_sends_and_marks():
