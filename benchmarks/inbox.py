@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.live import make_tokens, serving
+from benchmarks.live_stand import make_tokens, serving
 from benchmarks.stand import (
     LOAD,
     figure,

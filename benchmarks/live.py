@@ -2,35 +2,46 @@
 
     python -m benchmarks.live [--sockets 1000] [--rounds 30] [--json]
 
-Ours is `manage.py serve` with PostgreSQL and Redis. The peer is a Channels consumer per socket on
-channels_redis pub/sub under daphne, on the same database and Redis, with the same bearer tokens.
-The server has one core, the load client (C, benchmarks/wsload.c) and the sender the other. A round:
-the event is stored and fanned out, then its layer messages are handed to Redis, and the clock
-runs until the last socket has it. Both send each socket the same frame of about 700 bytes.
+Ours is `manage.py serve` with PostgreSQL and Redis. The peers are a Channels consumer per socket on
+channels_redis pub/sub under daphne, on the same database and Redis, with the same bearer tokens;
+socket.io, which looks at the same tokens; and nginx with nchan, which looks at none. The server
+has one core, the load client (C, benchmarks/wsload.c) and the sender the other. A round: the event
+is stored and fanned out, then its layer messages are handed to Redis, and the clock runs until the
+last socket has it. All send each socket the same frame of about 700 bytes. `live_many.py` is the
+same at 5,000 sockets.
 """
 
 import argparse
-import asyncio
 import contextlib
-import os
-import re
-import select
-import shutil
-import socket
-import subprocess
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from benchmarks import live_peers
+from benchmarks.live_peers import Missing
+from benchmarks.live_stand import (
+    NO_COMPILER,
+    PATH,
+    PLACE,
+    WORDS,
+    Load,
+    Stand,
+    compiled,
+    frame_of,
+    http_post,
+    processor_time,
+    serving,
+    stand,
+    taken_off,
+    write_requests,
+)
 from benchmarks.stand import (
     LOAD,
-    ROOT,
-    SERVER,
     figure,
-    make_users,
+    not_taken,
     on_core,
     report,
     say,
@@ -39,102 +50,26 @@ from benchmarks.stand import (
     versions,
 )
 
-FOLDER = Path(__file__).resolve().parent
+WARM_UP = 5  # rounds that do not count, at most
 
-FLOOR = 20.0
-WARM_UP = 5  # rounds that do not count
-AT_ONCE = 64  # connects under way
-OPENING = 180.0  # seconds until all sockets are open
-LIMIT = 5.0  # seconds for one event to reach all
+DAPHNE = "a consumer per socket, daphne"
 
-PLACE = "0" * 20  # of the time at which the event is handed to the layer
-WORDS = {"title": "Ada replied to your post", "message": "On engines, and on notes to them. " * 3}
-
-
-class Load:
-    """The load client, with all sockets open."""
-
-    def __init__(self, program: Path, port: int, tokens: list[str]) -> None:
-        command = [program, str(port), "/ws/notifications", str(len(tokens)), str(AT_ONCE)]
-        self.process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=on_core(LOAD),
-        )
-        assert self.process.stdin is not None
-        self.process.stdin.write("".join(f"{token}\n" for token in tokens))
-        self.process.stdin.flush()
-        found = self._read(r"open (\d+) failed (\d+)", OPENING)
-        if found != (len(tokens), 0):
-            raise SystemExit(f"not all sockets could be opened: {found}")
-
-    def last(self) -> float | None:
-        """Seconds until the last socket had the event that was just sent; None: not all had it."""
-        found = self._read(r"event (\d+) (\d+) (\d+) (\d+) (\d+)", LIMIT)
-        return None if found is None else found[3] / 1e9
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def _read(self, pattern: str, within: float) -> tuple[int, ...] | None:
-        """The numbers of the next line; None if none comes in time."""
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], within)
-        if not ready:
-            return None
-        line = self.process.stdout.readline()
-        found = re.fullmatch(pattern, line.strip())
-        if found is None:
-            raise SystemExit(f"the load client said {line!r}")
-        return tuple(int(part) for part in found.groups())
+#: peer → floor, aim
+FLOORS: dict[str, tuple[float | None, float | None]] = {
+    DAPHNE: (30.0, None),
+    live_peers.SOCKET_IO: (1.0, None),
+    live_peers.NCHAN: (None, 1.0),
+}
 
 
-def compiled(folder: str) -> Path | None:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
-    program = Path(folder, "wsload")
-    source = FOLDER / "wsload.c"
-    subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
-    return program
+@dataclass
+class Taken:
+    """Deliveries per second in each round; and of the server's processor for all of them, the
+    making of the events elsewhere included."""
 
-
-@contextlib.contextmanager
-def serving(command: list[str], port: int, log: Path) -> Iterator[int]:
-    """The server on its core, answering; its process id."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=on_core(SERVER),
-        )
-    try:
-        wait_until_it_answers(port, process, log)
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"the server did not start:\n{log.read_text()[-2000:]}")
+    rates: list[float]
+    processor: float
+    lost: int = 0  # deliveries that never came
 
 
 def our_messages(ids: list[int]) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
@@ -161,41 +96,8 @@ def our_messages(ids: list[int]) -> Callable[[], list[tuple[str, dict[str, Any]]
     return make
 
 
-def processor_time(pid: int) -> float:
-    """Seconds that the process has spent on its core."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Taken:
-    """Seconds that an event took to the last socket, for each round; and of the server's
-    processor for all of them, the making of the events elsewhere included."""
-
-    rounds: list[float]
-    processor: float
-
-
-def measured(
-    load: Load, pid: int, make: Callable[[], Any], hand_over: Callable[[Any], None], rounds: int
-) -> Taken:
-    found: list[float] = []
-    warm_up, disturbed, began = WARM_UP, 0, 0.0
-    while len(found) < rounds:
-        hand_over(make())
-        took = load.last()
-        if took is None:
-            disturbed += 1
-            if disturbed > rounds:
-                raise SystemExit("events do not reach all sockets")
-        elif warm_up:
-            warm_up -= 1
-            began = processor_time(pid)
-        else:
-            found.append(took)
-    if disturbed:
-        say(f"{disturbed} rounds left out: some sockets had read the event from the database")
-    return Taken(found, processor_time(pid) - began)
+def warm_up_of(rounds: int) -> int:
+    return min(WARM_UP, max(1, rounds // 5))
 
 
 def now_text() -> str:
@@ -209,133 +111,178 @@ def stamped(event: bytes | str, now: str) -> bytes | str:
     return event.replace(PLACE, now)
 
 
-def ours(program: Path, port: int, ids: list[int], tokens: list[str], options: Any) -> Taken:
+def ours(stand: Stand, port: int, rounds: int) -> Taken:
     from routing.live.publisher import publish
 
-    def hand_over(messages: list[tuple[str, dict[str, Any]]]) -> None:
-        now = now_text()  # one for all chunks: they belong to one event
-        publish([(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages])
-
-    with serving(["manage.py", "serve", "--port", str(port)], port, options.log) as pid:
-        load = Load(program, port, tokens)
+    make, number = our_messages(stand.ids), len(stand.ids)
+    found: list[float] = []
+    warm_up, disturbed, began = warm_up_of(rounds), 0, 0.0
+    with serving(["manage.py", "serve", "--port", str(port)], port, stand.log) as pid:
+        load = Load(stand.program, port, stand.tokens)
         try:
-            return measured(load, pid, our_messages(ids), hand_over, options.rounds)
+            load.open(number)
+            while len(found) < rounds:
+                messages = make()
+                now = now_text()  # one for all chunks: they belong to one event
+                publish(
+                    [(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages]
+                )
+                took = load.last()
+                if took is None:
+                    disturbed += 1
+                    if disturbed > rounds:
+                        raise SystemExit("events do not reach all sockets")
+                elif warm_up:
+                    warm_up -= 1
+                    began = processor_time(pid)
+                else:
+                    found.append(number / took)
         finally:
             load.close()
+        if disturbed:
+            say(f"{disturbed} rounds left out: some sockets had read the event from the database")
+        return Taken(found, processor_time(pid) - began)
 
 
-def theirs(program: Path, port: int, ids: list[int], tokens: list[str], options: Any) -> Taken:
-    from channels.layers import get_channel_layer
+def theirs(load: Load, pid: int, port: int, requests: Any, number: int, rounds: int) -> Taken:
+    """What a server does that is told by one request for all."""
+    taken = Taken([], 0.0)
+    load.publish_to(port, requests)
+    began, warm_up = 0.0, warm_up_of(rounds)
+    for turn in range(warm_up + rounds):
+        if turn == warm_up:
+            began = processor_time(pid)
+        run = load.run(0, 1, window=1, reach=number)
+        if turn >= warm_up:
+            taken.rates.append(run.arrived * 1e9 / run.took if run.took else 0.0)
+            taken.lost += number - run.arrived
+    taken.processor = processor_time(pid) - began
+    return taken
 
-    # as the hub's own publisher does it: one loop, one connection that stays
-    loop = asyncio.new_event_loop()
-    layer: Any = get_channel_layer()
-    frame = frame_of(ids[0])
 
-    def hand_over(message: dict[str, Any]) -> None:
-        frame["notification"]["event"]["data"] = {"ts": now_text()}
-        loop.run_until_complete(layer.group_send("everybody", message))
-
+def under_daphne(stand: Stand, port: int, rounds: int) -> Taken:
+    requests = taken_off(stand.redis, "everybody", [frame_with_a_place(stand)])
+    file = write_requests(stand.folder / "daphne", requests)
     command = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
     command += ["benchmarks.peers.consumer_per_socket:application"]
-    with serving(command, port, options.log) as pid:
-        load = Load(program, port, tokens)
+    with serving(command, port, stand.log) as pid:
+        redis = int(stand.redis.rpartition(":")[2].partition("/")[0])
+        return loaded(stand, pid, port, redis, file, rounds, frames=1)
+
+
+def under_nchan(stand: Stand, port: int, rounds: int) -> Taken:
+    file = posted(stand)
+    with live_peers.nchan(stand, port) as pid:
+        path = live_peers.NCHAN_PATH
+        return loaded(stand, pid, port, port, file, rounds, path=path, frames=0)
+
+
+def under_socket_io(stand: Stand, port: int, rounds: int) -> Taken:
+    file = posted(stand)
+    with live_peers.socket_io(stand, port) as pid:
+        path = live_peers.SOCKET_IO_PATH
+        return loaded(stand, pid, port, port, file, rounds, path=path, frames=1)
+
+
+def posted(stand: Stand) -> Any:
+    body = json.dumps(frame_with_a_place(stand)["frame"], separators=(",", ":")).encode()
+    return write_requests(stand.folder / "posted", [http_post(live_peers.PUBLISH, body)])
+
+
+def frame_with_a_place(stand: Stand) -> dict[str, Any]:
+    frame = frame_of(stand.ids[0])
+    assert frame["notification"]["event"]["data"] == {"ts": PLACE}
+    return {"type": "arrived", "frame": frame}
+
+
+def loaded(
+    stand: Stand,
+    pid: int,
+    port: int,
+    publish: int,
+    requests: Any,
+    rounds: int,
+    *,
+    path: str = PATH,
+    frames: int,
+) -> Taken:
+    load = Load(stand.program, port, stand.tokens, path=path)
+    try:
+        load.open(len(stand.ids), frames=frames)
+        return theirs(load, pid, publish, requests, len(stand.ids), rounds)
+    finally:
+        load.close()
+
+
+#: peer → how it is taken, and what its versions are
+PEERS: dict[str, tuple[Callable[[Stand, int, int], Taken], Callable[[], dict[str, str]]]] = {
+    DAPHNE: (under_daphne, lambda: versions("daphne", "channels", "channels-redis")),
+    live_peers.SOCKET_IO: (under_socket_io, live_peers.socket_io_versions),
+    live_peers.NCHAN: (under_nchan, live_peers.nchan_versions),
+}
+
+
+def compare(
+    stand: Stand, rounds: int, floors: dict[str, tuple[float | None, float | None]], known: Any
+) -> list[dict[str, Any]]:
+    """A line for each peer by the clock, and one by the server's processor time."""
+    from tests.servers import free_port
+
+    number = len(stand.ids)
+    name = f"one event to {number:,} sockets"
+    say(f"ours: {number:,} sockets")
+    mine = ours(stand, free_port(), rounds)
+    clock, processor = [], []
+    for peer, (floor, aim) in floors.items():
+        say(peer)
+        take, versions_of = PEERS[peer]
         try:
-            message = {"type": "arrived", "frame": frame}
-            return measured(load, pid, lambda: message, hand_over, options.rounds)
-        finally:
-            load.close()
-            loop.run_until_complete(layer.flush())
-            loop.close()
+            taken = take(stand, free_port(), rounds)
+        except Missing as missing:
+            clock.append(not_taken(name, peer_name=peer, why=str(missing)))
+            continue
+        told = f"{peer} ({taken.lost:,} lost)" if taken.lost else peer
+        line = {"unit": "deliveries/s", "peer_name": told, "versions": known | versions_of()}
+        clock.append(figure(name, ours=mine.rates, peer=taken.rates, floor=floor, aim=aim, **line))
+        processor.append(
+            figure(
+                f"{name}, by the server's processor time",
+                ours=[rounds * number / mine.processor],
+                peer=[(rounds * number - taken.lost) / taken.processor],
+                **line,
+            )
+        )
+    return clock + processor
 
 
-def frame_of(user_id: int) -> dict[str, Any]:
-    """What our sockets are sent, for the peer: the last event of this user's inbox."""
-    from notifications import inbox
-
-    row = inbox.page(user_id).results[0]
-    summary = inbox.summary(user_id)
-    return {
-        "action": "new",
-        "version": summary.version,
-        "unread": summary.unread,
-        "unseen": summary.unseen,
-        "notification": row,
-    }
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=30)
+def main(
+    doc: str | None = __doc__, *, sockets: int = 1000, rounds: int = 30, floors: Any = FLOORS
+) -> int:
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--sockets", type=int, default=sockets)
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.small:
         options.sockets, options.rounds = 50, 3
     on_core(LOAD)()
-    with servers(redis=True) as found:
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(servers(redis=True))
         program = compiled(found["HUB_DATA"])
         if program is None:
-            say("live: not taken, there is no C compiler (cc) for the load client")
-            return 1
-        options.log = Path(found["HUB_DATA"], "log")
+            name = f"one event to {options.sockets:,} sockets"
+            report([not_taken(name, why=NO_COMPILER)], as_json=options.json)
+            return 0
         start_django(found)
-        from tests.servers import free_port
-
-        ids = make_users(options.sockets)
-        texts = make_tokens(ids)
-        say(f"ours: {options.sockets} sockets")
-        mine = ours(program, free_port(), ids, texts, options)
-        say("a consumer per socket under daphne")
-        peer = theirs(program, free_port(), ids, texts, options)
         known = versions(
-            *("django", "uvicorn", "uvloop", "websockets", "channels", "channels-redis"),
-            *("daphne", "redis"),
+            *("django", "uvicorn", "uvloop", "websockets"),
             PostgreSQL=found["postgres"],
             **{"Redis server": found["redis"]},
         )
-    name, peer_name = f"one event to {options.sockets:,} sockets", "a consumer per socket, daphne"
-    sent = options.sockets * options.rounds
-    lines = [
-        figure(
-            name,
-            unit="deliveries/s",
-            ours=[options.sockets / took for took in mine.rounds],
-            peer=[options.sockets / took for took in peer.rounds],
-            peer_name=peer_name,
-            floor=FLOOR,
-            versions=known,
-        ),
-        figure(
-            f"{name}, by the server's processor time",
-            unit="deliveries/s",
-            ours=[sent / mine.processor],
-            peer=[sent / peer.processor],
-            peer_name=peer_name,
-            versions=known,
-        ),
-    ]
+        lines = compare(stand(found, program, options.sockets), options.rounds, floors, known)
     report(lines, as_json=options.json)
     return 0
-
-
-def make_tokens(ids: list[int]) -> list[str]:
-    from django.utils import timezone
-
-    from notifications.models import Token
-    from notifications.tokens import digest
-
-    texts = [f"hub_benchmark{number:030d}" for number in range(len(ids))]
-    # used just now: neither side has to note that at every connect
-    at = timezone.now()
-    Token.objects.bulk_create(
-        [
-            Token(user_id=user_id, digest=digest(text), last_used_at=at)
-            for user_id, text in zip(ids, texts, strict=True)
-        ]
-    )
-    return texts
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fanout import WORDS
-from benchmarks.live import make_tokens, serving
+from benchmarks.live_stand import make_tokens, serving
 from benchmarks.stand import (
     LOAD,
     limit,

@@ -1,55 +1,78 @@
-/* Opens N WebSockets, each signed in by a bearer token, and tells when an event has reached all.
+/* The load: opens WebSockets, each signed in by a bearer token, publishes, and tells what arrived when.
  *
- *     cc -O2 -o wsload wsload.c && ./wsload PORT PATH COUNT AT_ONCE <tokens
+ *     cc -O2 -o wsload wsload.c wsload_publish.c && ./wsload PORT PATH TOKENS LOOK_MS
  *
- * Reads COUNT tokens, one a line, from standard input. Prints `open N failed M` when all
- * connections are open and each was told something, then for every event, known by the number
- * behind "ts": in its frames, which is the sender's CLOCK_MONOTONIC in nanoseconds:
+ * TOKENS is a file, one a line. A path with `EIO=4` in it is a socket.io server's. Commands come on standard
+ * input, one a line, and each is answered by one line; times are in nanoseconds, of CLOCK_MONOTONIC:
  *
- *     event TS COUNT FIRST LAST P50       (nanoseconds since TS; when all have it)
+ *     open N AT_ONCE FRAMES   opens sockets until there are N; each must be told FRAMES frames
+ *                             -> open OPENED FAILED TOOK
+ *     churn N AT_ONCE FRAMES  N times: opens one, has it told, closes it -> churn DONE FAILED TOOK
+ *     close                   closes all -> close N FAILED TOOK
+ *     publish PORT FILE       takes requests and whom to hand them to (wsload_publish.c) -> publish N
+ *     run FIRST COUNT RATE WINDOW REACH PATIENCE
+ *                             hands over COUNT requests, RATE a second, whatever arrives; or with RATE 0 so
+ *                             many that WINDOW are under way. Each is for REACH sockets. Ends when all have
+ *                             arrived, or when nothing has for PATIENCE seconds.
+ *                             -> run SENT ARRIVED TOOK LATE P50 P99 MAX
+ *
+ * An event is known by the number behind "ts": in its frames, which is when it was, or should have been,
+ * handed over. One that somebody else has published is told, outside of `run`, when all sockets have it:
+ *
+ *     event TS COUNT FIRST LAST P50
  *
  * Answers the hub's `ping` by `pong`. Ends when standard input ends.
  */
-#define _GNU_SOURCE
+#include "wsload.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK 20000000ull /* nanoseconds */
+#define BATCH 512
 
-enum { CONNECTING, SHAKING, OPEN, GONE };
+enum { NONE, CONNECTING, SHAKING, OPEN, LEAVING };
+enum { IDLE, OPENING, CHURNING, CLOSING, RUNNING };
 
 struct connection {
-    int fd, state, told;
-    char *token;
+    int fd, state, token, frames;
     uint8_t *rest;      /* of a frame that has not come whole */
     int length, room;
     uint64_t last;      /* the event that it was told of last */
 };
 
 static struct connection *connections;
-static int epoll, count, at_once, started, waiting, opened, told, failed;
+static char **tokens;
+static int token_count;
+static int epoll, socketio, port;
 static const char *path;
 static struct sockaddr_in address;
 static uint8_t buffer[1 << 18];
 
+static int command;  /* that is under way */
+static int wanted, at_once, frames_wanted;  /* its numbers */
+static int started, waiting, ready, opened, failed, done;
+static uint64_t began;
+
+static uint64_t look;  /* nanoseconds */
 static uint64_t heard;  /* when it was looked last and something was there */
 static uint64_t arrived;  /* when what was read came to its socket, by the kernel */
-static uint64_t event;  /* that is under way */
-static int reached;
+static uint64_t event;  /* the newest that no run has published */
 static uint64_t *times;
+static long reached, expected, times_room;
+static uint64_t last_arrival, patience;
 
-static uint64_t now(void)
+uint64_t now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -79,29 +102,62 @@ static void say(struct connection *c, int opcode, const void *data, int size)
     put(c->fd, frame, 6 + size);
 }
 
-static void leave(struct connection *c)
-{
-    if (c->state == GONE)
-        return;
-    if (c->state != OPEN)
-        waiting--;
-    failed++;
-    c->state = GONE;
-    epoll_ctl(epoll, EPOLL_CTL_DEL, c->fd, NULL);
-    close(c->fd);
-}
-
 static void start(struct connection *c)
 {
     int one = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (c->fd < 0) {
+        perror("wsload: socket");
+        exit(1);
+    }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(c->fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
     c->state = CONNECTING;
+    c->frames = c->length = 0;
+    c->last = 0;
+    c->token = started++ % token_count;
     waiting++;
     connect(c->fd, (struct sockaddr *)&address, sizeof address);
     struct epoll_event e = {.events = EPOLLOUT | EPOLLIN, .data.ptr = c};
     epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &e);
+}
+
+/* The connection has ended, whoever ended it. */
+static void leave(struct connection *c)
+{
+    if (c->state == NONE)
+        return;
+    if (c->state == LEAVING)
+        done++;
+    else {
+        failed++;
+        if (c->state != OPEN || c->frames < frames_wanted)
+            waiting--;
+        if (c->state == OPEN)
+            opened--;
+    }
+    c->state = NONE;
+    epoll_ctl(epoll, EPOLL_CTL_DEL, c->fd, NULL);
+    close(c->fd);
+    if (command == CHURNING && started < wanted)
+        start(c);
+}
+
+static void depart(struct connection *c)
+{
+    static const uint8_t normal[2] = {0x03, 0xe8};
+    say(c, 8, normal, sizeof normal);
+    c->state = LEAVING;
+    opened--;
+}
+
+/* It has been told what a socket is told at its start. */
+static void settle(struct connection *c)
+{
+    waiting--;
+    ready++;
+    if (command == CHURNING)
+        depart(c);
 }
 
 static void shake(struct connection *c)
@@ -118,7 +174,7 @@ static void shake(struct connection *c)
                      "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
                      "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                      "Sec-WebSocket-Version: 13\r\nAuthorization: Bearer %s\r\n\r\n",
-                     path, ntohs(address.sin_port), c->token);
+                     path, port, tokens[c->token]);
     c->state = SHAKING;
     put(c->fd, request, n);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
@@ -131,12 +187,50 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static uint64_t part(double share)
+{
+    return reached ? times[(long)((reached - 1) * share)] : 0;
+}
+
+static void note(struct connection *c, uint64_t ts)
+{
+    if (!ts || ts <= c->last)
+        return;
+    c->last = ts;
+    if (command == RUNNING) {
+        if (reached < times_room)
+            times[reached++] = arrived > ts ? arrived - ts : 0;
+        if (arrived > last_arrival)
+            last_arrival = arrived;
+        return;
+    }
+    if (ts < event)
+        return;
+    if (ts > event) {
+        event = ts;
+        reached = 0;
+    }
+    times[reached++] = arrived - ts;
+    if (reached == opened) {
+        qsort(times, reached, sizeof *times, by_size);
+        printf("event %llu %ld %llu %llu %llu\n", (unsigned long long)ts, reached,
+               (unsigned long long)times[0], (unsigned long long)times[reached - 1],
+               (unsigned long long)part(.5));
+    }
+}
+
 static void text(struct connection *c, const uint8_t *data, int size)
 {
-    if (!c->told) {
-        c->told = 1;
-        told++;
+    if (socketio && size < 300) {
+        if (data[0] == '0')
+            say(c, 1, "40", 2);
+        if (size == 1 && data[0] == '2')
+            say(c, 1, "3", 1);
+        if (size < 2 || data[0] != '4' || data[1] != '0')
+            return;
     }
+    if (c->frames < frames_wanted && ++c->frames == frames_wanted)
+        settle(c);
     if (size < 40 && memmem(data, size, "\"ping\"", 6)) {
         say(c, 1, "{\"action\":\"pong\"}", 17);
         return;
@@ -146,22 +240,7 @@ static void text(struct connection *c, const uint8_t *data, int size)
         return;
     for (at += 5; *at == ' ' || *at == '"' || *at == '\\'; at++)
         ;
-    uint64_t ts = strtoull((const char *)at, NULL, 10);
-    if (!ts || ts == c->last || ts < event)
-        return;
-    if (ts > event) {
-        event = ts;
-        reached = 0;
-    }
-    c->last = ts;
-    times[reached++] = arrived - ts;
-    if (reached == opened) {
-        qsort(times, reached, sizeof *times, by_size);
-        printf("event %llu %d %llu %llu %llu\n", (unsigned long long)ts, reached,
-               (unsigned long long)times[0], (unsigned long long)times[reached - 1],
-               (unsigned long long)times[reached / 2]);
-        fflush(stdout);
-    }
+    note(c, strtoull((const char *)at, NULL, 10));
 }
 
 static void frames(struct connection *c, uint8_t *data, int size)
@@ -196,19 +275,17 @@ static void frames(struct connection *c, uint8_t *data, int size)
         at += head + length;
     }
     c->length = size - at;
-    if (c->length > c->room) {
-        c->room = c->length + 1024;
-        c->rest = realloc(c->rest, c->room);
-    }
+    if (c->length > c->room)
+        c->rest = realloc(c->rest, c->room = c->length + 1024);
     memmove(c->rest, data + at, c->length);
 }
 
 /* As recv, and sets `arrived`. */
 static int receive(int fd, void *data, int room)
 {
-    struct iovec part = {data, room};
+    struct iovec vector = {data, room};
     char control[CMSG_SPACE(sizeof(struct timespec))];
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1,
                              .msg_control = control, .msg_controllen = sizeof control};
     int n = recvmsg(fd, &message, 0);
     arrived = now();
@@ -227,94 +304,211 @@ static void take(struct connection *c)
     memcpy(buffer, c->rest, c->length);
     int n = receive(c->fd, buffer + c->length, sizeof buffer - c->length - 1);
     if (n <= 0) {
-        if (n < 0 && errno == EAGAIN)
-            return;
-        leave(c);
+        if (n == 0 || errno != EAGAIN)
+            leave(c);
         return;
     }
     n += c->length;
     buffer[n] = 0;
     c->length = 0;
-    if (c->state == SHAKING) {
-        uint8_t *end = memmem(buffer, n, "\r\n\r\n", 4);
-        if (!end) {
-            frames(c, buffer, 0);
-            c->length = n;
-            if (n > c->room)
-                c->rest = realloc(c->rest, c->room = n + 1024);
-            memcpy(c->rest, buffer, n);
-            return;
-        }
-        if (memcmp(buffer, "HTTP/1.1 101", 12)) {
-            fprintf(stderr, "%.80s\n", buffer);
-            leave(c);
-            return;
-        }
-        c->state = OPEN;
-        waiting--;
-        opened++;
-        frames(c, end + 4, n - (int)(end + 4 - buffer));
+    if (c->state != SHAKING) {
+        frames(c, buffer, n);
         return;
     }
-    frames(c, buffer, n);
+    uint8_t *end = memmem(buffer, n, "\r\n\r\n", 4);
+    if (!end) {
+        if (n > c->room)
+            c->rest = realloc(c->rest, c->room = n + 1024);
+        memcpy(c->rest, buffer, c->length = n);
+        return;
+    }
+    if (memcmp(buffer, "HTTP/1.1 101", 12)) {
+        if (failed < 3)
+            fprintf(stderr, "%.80s\n", buffer);
+        leave(c);
+        return;
+    }
+    c->state = OPEN;
+    opened++;
+    if (!frames_wanted)
+        settle(c);
+    frames(c, end + 4, n - (int)(end + 4 - buffer));
+}
+
+static void slots(int number)
+{
+    static int had;
+    for (int i = 0; i < had; i++)
+        free(connections[i].rest);
+    free(connections);
+    connections = calloc(had = number, sizeof *connections);
+}
+
+static void room_for(long number)
+{
+    if (number > times_room)
+        times = realloc(times, (times_room = number) * sizeof *times);
+    reached = 0;
+}
+
+static void obey(char *line)
+{
+    int first, number, window, reach;
+    double rate, seconds;
+    char file[512];
+    began = now();
+    failed = done = 0;
+    if (sscanf(line, "open %d %d %d", &wanted, &at_once, &frames_wanted) == 3) {
+        command = OPENING;
+        ready = opened;
+        slots(wanted);
+        room_for(wanted);
+    } else if (sscanf(line, "churn %d %d %d", &wanted, &at_once, &frames_wanted) == 3) {
+        command = CHURNING;
+        ready = started = 0;
+        slots(at_once);
+        for (int i = 0; i < at_once && started < wanted; i++)
+            start(&connections[i]);
+    } else if (!strncmp(line, "close", 5)) {
+        command = CLOSING;
+        number = opened;
+        for (int i = 0; i < wanted; i++)
+            if (connections[i].state == OPEN)
+                depart(&connections[i]);
+        wanted = number;
+    } else if (sscanf(line, "publish %d %511s", &number, file) == 2) {
+        printf("publish %d\n", publish_from(file, number));
+    } else if (sscanf(line, "run %d %d %lf %d %d %lf", &first, &number, &rate, &window, &reach,
+                      &seconds) == 6) {
+        command = RUNNING;
+        patience = seconds * 1e9;
+        expected = (long)number * reach;
+        room_for(expected + 1);
+        last_arrival = began;
+        publish_begin(first, number, rate, window, reach);
+    } else {
+        fprintf(stderr, "wsload does not know %s", line);
+        exit(2);
+    }
+}
+
+/* Says so when the command under way is done. */
+static void finish(void)
+{
+    uint64_t at = now();
+    if (command == OPENING && ready + failed >= wanted)
+        printf("open %d %d %llu\n", opened, failed, (unsigned long long)(at - began));
+    else if (command == CHURNING && done + failed >= wanted)
+        printf("churn %d %d %llu\n", done, failed, (unsigned long long)(at - began));
+    else if (command == CLOSING && done + failed >= wanted)
+        printf("close %d %d %llu\n", done, failed, (unsigned long long)(at - began));
+    else if (command == RUNNING && ((publish_done() && reached >= expected) ||
+             (at - last_arrival > patience && at - publish_last() > patience))) {
+        uint64_t first = publish_first(), last = expected ? last_arrival : publish_last();
+        qsort(times, reached, sizeof *times, by_size);
+        printf("run %d %ld %llu %llu %llu %llu %llu\n", publish_sent(), reached,
+               (unsigned long long)(last > first ? last - first : 0),
+               (unsigned long long)publish_late(), (unsigned long long)part(.5),
+               (unsigned long long)part(.99), (unsigned long long)part(1));
+        event = publish_last() + 1; /* whoever is late has missed the run */
+    } else
+        return;
+    if (command == CLOSING || command == CHURNING) {
+        started = waiting = opened = 0;
+        event = 0;
+    }
+    command = IDLE;
+    reached = 0;
+}
+
+/* All that has come to the sockets by now; `wait` milliseconds if that is nothing. */
+static int look_around(int wait)
+{
+    struct epoll_event events[BATCH];
+    int n, found = 0;
+    do {
+        n = epoll_wait(epoll, events, BATCH, found ? 0 : wait);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (!c) {
+                char lines[4096];
+                int size = read(0, lines, sizeof lines - 1);
+                if (size == 0)
+                    exit(0);
+                lines[size] = 0;
+                obey(lines);
+            } else if (c->state == CONNECTING)
+                shake(c);
+            else if (c->state != NONE)
+                take(c);
+        }
+        found += n > 0 ? n : 0;
+    } while (n == BATCH && found < 16 * BATCH);
+    return found;
+}
+
+/* While frames come it looks every LOOK_MS: the kernel has noted when each came. Woken by each and reading
+ * beside the server, as clients on other machines do not, it would make every write dearer by a quarter. */
+static void turn(void)
+{
+    static uint64_t next;
+    uint64_t at = now();
+    if (command == OPENING || command == CHURNING || command == CLOSING) {
+        for (; command == OPENING && started < wanted && waiting < at_once;)
+            start(&connections[started]);
+        look_around(100);
+    } else if (command == RUNNING || at - heard < look * 2) {
+        uint64_t due = command == RUNNING ? publish_due(reached) : ~0ull;
+        if (at >= next) {
+            next = at + look;
+            if (look_around(0))
+                heard = at;
+        } else {
+            uint64_t until = due < next ? due : next;
+            struct timespec t = {until / 1000000000ull, until % 1000000000ull};
+            if (until > at)
+                clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        }
+        if (command == RUNNING)
+            publish_now(reached);
+    } else if (look_around(100))
+        heard = now();
+    finish();
+    fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "wsload PORT PATH COUNT AT_ONCE <tokens\n");
+        fprintf(stderr, "wsload PORT PATH TOKENS LOOK_MS\n");
         return 2;
     }
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    port = atoi(argv[1]);
     address.sin_family = AF_INET;
-    address.sin_port = htons(atoi(argv[1]));
+    address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     path = argv[2];
-    count = atoi(argv[3]);
-    at_once = atoi(argv[4]);
-    connections = calloc(count, sizeof *connections);
-    times = calloc(count, sizeof *times);
-    epoll = epoll_create1(0);
-    for (int i = 0; i < count; i++) {
-        char line[256];
-        if (!fgets(line, sizeof line, stdin))
-            return 2;
-        line[strcspn(line, "\r\n")] = 0;
-        connections[i].token = strdup(line);
-        connections[i].rest = malloc(connections[i].room = 4096);
+    socketio = strstr(path, "EIO=4") != NULL;
+    look = atof(argv[4]) * 1e6;
+    FILE *file = fopen(argv[3], "r");
+    if (!file) {
+        perror(argv[3]);
+        return 2;
     }
+    for (char line[256]; fgets(line, sizeof line, file);) {
+        line[strcspn(line, "\r\n")] = 0;
+        tokens = realloc(tokens, ++token_count * sizeof *tokens);
+        tokens[token_count - 1] = strdup(line);
+    }
+    fclose(file);
+    epoll = epoll_create1(0);
     struct epoll_event in = {.events = EPOLLIN, .data.ptr = NULL};
     fcntl(0, F_SETFL, O_NONBLOCK);
     epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &in);
-    for (int announced = 0;;) {
-        struct epoll_event events[512];
-        while (started < count && waiting < at_once)
-            start(&connections[started++]);
-        /* While frames come it looks every 20 ms: the kernel has noted when each came. Woken by
-         * each and reading beside the server, as clients on other machines do not, it would make
-         * every write dearer by a quarter. */
-        int busy = now() - heard < LOOK * 2;
-        if (busy)
-            usleep(LOOK / 1000);
-        int n = epoll_wait(epoll, events, 512, busy ? 0 : 100);
-        if (n && announced)
-            heard = now();
-        for (int i = 0; i < n; i++) {
-            struct connection *c = events[i].data.ptr;
-            if (!c) {
-                char nothing[256];
-                if (read(0, nothing, sizeof nothing) == 0)
-                    return 0;
-                continue;
-            }
-            if (c->state == CONNECTING && events[i].events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-                shake(c);
-            else if (c->state != GONE)
-                take(c);
-        }
-        if (!announced && opened + failed >= count && told >= opened) {
-            printf("open %d failed %d\n", opened, failed);
-            fflush(stdout);
-            announced = 1;
-        }
-    }
+    for (;;)
+        turn();
 }
