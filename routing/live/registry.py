@@ -48,6 +48,7 @@ class Registry:
         self.count = 0
         self.reader = reader
         self._limit = sockets_per_user
+        self._due: list[Socket] = []
         self._joined = joined
         self._left = left
 
@@ -59,6 +60,7 @@ class Registry:
         user.sockets.append(socket)
         self.count += 1
         socket.on_drain = self._drained
+        socket.on_due = self._due.append
         user.leased = None
         self._joined(user)
         while len(user.sockets) > self._limit:
@@ -83,13 +85,22 @@ class Registry:
         return [socket for user in self.users.values() for socket in user.sockets]
 
     def offer(self, user: UserSockets, version: int, frame: bytes) -> None:
-        """A live frame, ready, for all sockets of a user."""
+        """A live frame, ready, for all sockets of a user. Those that take it have it written
+        together with what else comes for them in this turn of the loop."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
         behind = False
         for socket in user.sockets:
             if not socket.offer(version, frame):
                 behind = True
         if behind:
             self.hint(user.key, version=version)
+
+    def _flush(self) -> None:
+        due = self._due[:]
+        self._due.clear()  # the same list: sockets hold on to it
+        for socket in due:
+            socket.flush()
 
     def hint(self, key: Key, *, version: int) -> None:
         """The user's inbox has come to `version`: whoever is behind reads."""

@@ -60,10 +60,7 @@ class HubProtocol(Floodgate):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._socket is not None:
-            self._socket.hold(self._drained())
-
-    async def _drained(self) -> None:
-        await self.writable.wait()
+            self._socket.hold(self.writable.wait)
 
     def cut(self, code: int, bye: str) -> None:
         """Bye and close behind what waits in the buffer; the connection ends soon either way."""

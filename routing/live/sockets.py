@@ -38,6 +38,7 @@ class Socket:
     __slots__ = (
         "_connection",
         "_deadline",
+        "_due",
         "_ready",
         "_rest",
         "_send",
@@ -53,6 +54,7 @@ class Socket:
         "key",
         "live",
         "on_drain",
+        "on_due",
         "sent",
         "stale",
     )
@@ -79,14 +81,16 @@ class Socket:
         self.closed = False
         self.heard = asyncio.get_running_loop().time()
         self.on_drain: Callable[[Socket], None] = _nothing
+        #: Is told that frames are due; whoever it is calls `flush` before the loop waits again.
+        self.on_due: Callable[[Socket], None] = Socket.flush
         #: Ends the application behind the socket, where the server cannot be told to.
         self.end: Callable[[], object] = _nothing
         self._send = send
         self._connection = connection
-        #: Takes a ready frame (`protocol.ready`).
-        self._ready: Callable[[bytes], object] = self._unpacked
-        if connection is not None:
-            self._ready = connection.attach(self)
+        #: Takes ready frames (`protocol.ready`); None: the server makes frames by itself.
+        self._ready = None if connection is None else connection.attach(self)
+        #: Ready frames that the transport does not have yet.
+        self._due: list[bytes] | None = None
         self._rest: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -110,7 +114,8 @@ class Socket:
         self.highest = max(self.highest, version)
 
     def offer(self, version: int, frame: bytes) -> bool:
-        """A live frame, ready, written if it is the very next one. False: the socket is behind."""
+        """A live frame, ready, taken if it is the very next one. False: the socket is behind.
+        What is taken in one turn of the loop is written together."""
         # the hottest lines of the hub: `ready` and `stand_at` are written out
         if not self.live or self.blocked or self.closed or self.cursor is not None:
             return False
@@ -120,19 +125,29 @@ class Socket:
         self.sent = due
         if due > self.highest:
             self.highest = due
-        self._ready(frame)
+        if self._due is not None:
+            self._due.append(frame)
+        elif self._ready is not None:
+            self._due = [frame]
+            self.on_due(self)
+        else:
+            self.write(payload_of(frame).decode())
         return True
 
-    def hold(self, room: Coroutine[Any, Any, None]) -> None:
-        """The server's buffer is full: nothing more is written until `room` returns."""
-        if self.blocked or self.closed:
-            room.close()
-        else:
-            self._block(room)
+    def flush(self) -> None:
+        """Writes the frames that are due."""
+        frames, self._due = self._due, None
+        if frames is None or self._ready is None or self.closed:
+            return
+        try:
+            self._ready(frames[0] if len(frames) == 1 else b"".join(frames))
+        except Exception:
+            self.closed = True  # as in `_drive`; others are due behind it
 
-    def _unpacked(self, frame: bytes) -> None:
-        """A ready frame for a server that makes frames by itself."""
-        self.write(payload_of(frame).decode())
+    def hold(self, room: Callable[[], Awaitable[object]]) -> None:
+        """The server's buffer is full: nothing more is written until `room` returns."""
+        if not self.blocked and not self.closed:
+            self._block(room)
 
     def answer(self, page: Page) -> None:
         """A page that was read from where the socket stands."""
@@ -148,7 +163,8 @@ class Socket:
         self.write(page.frame)
 
     def write(self, frame: str) -> None:
-        """Hands a frame to the server; not while it is blocked."""
+        """Hands a frame to the server, behind those that are due; not while it is blocked."""
+        self.flush()
         if not self.closed:
             self._drive({"type": "websocket.send", "text": frame})
 
@@ -197,25 +213,27 @@ class Socket:
             # the client is gone; the server tells the application by itself
             self.closed = True
             return
-        self._block(_Rest(step, waits_for))
+        self._block(lambda: _Rest(step, waits_for))
 
-    def _block(self, room: Awaitable[None]) -> None:
+    def _block(self, room: Callable[[], Awaitable[object]]) -> None:
         """Nothing more is written until the server has taken what it was given."""
+        if self.blocked and self._rest is not None:
+            self._rest.cancel()  # by the frames that were due before this one: for the same buffer
         self.blocked = True
         loop = asyncio.get_running_loop()
         self._rest = loop.create_task(self._unblock(room))
-        self._deadline = loop.call_later(DRAIN_LIMIT, self._too_slow)
+        if self._deadline is None:
+            self._deadline = loop.call_later(DRAIN_LIMIT, self._too_slow)
 
-    async def _unblock(self, room: Awaitable[None]) -> None:
+    async def _unblock(self, room: Callable[[], Awaitable[object]]) -> None:
         try:
-            await room
+            await room()
         except Exception:
             self.closed = True
-        finally:
-            self.blocked = False
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
+        self.blocked = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         self.on_drain(self)
 
     def _too_slow(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from routing.live.asgi import hub_application
-from routing.live.protocol import PING, payload_of
+from routing.live.protocol import PING, payload_of, ready
 
 ANSWER = 5.0  # seconds
 
@@ -37,6 +37,8 @@ class FakeServer:
         self.room = asyncio.Event()
         self.room.set()
         self.cuts: list[tuple[int, dict[str, Any]]] = []
+        #: How many times ready frames were handed over, several at a time or one.
+        self.writes = 0
         self._buffer: list[bytes] = []
         self._inbound: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -77,18 +79,22 @@ class FakeServer:
         self._socket = socket
         return self._write
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frames: bytes) -> None:
+        self.writes += 1
         if self.full:
-            self._buffer.append(frame)
-            self._socket.hold(self._drained())
+            self._buffer.append(frames)
+            self._socket.hold(self.room.wait)
         else:
-            self._take(frame)
+            self._take(frames)
 
-    def _take(self, frame: bytes) -> None:
-        self.sent.put_nowait({"type": "websocket.send", "text": payload_of(frame).decode()})
-
-    async def _drained(self) -> None:
-        await self.room.wait()
+    def _take(self, frames: bytes) -> None:
+        while frames:
+            short = {126: 4, 127: 10}.get(frames[1])
+            length = int.from_bytes(frames[2:short]) if short else frames[1]
+            frame, frames = frames[: (short or 2) + length], frames[(short or 2) + length :]
+            payload = payload_of(frame)
+            assert frame == ready(payload)
+            self.sent.put_nowait({"type": "websocket.send", "text": payload.decode()})
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self.room.wait()

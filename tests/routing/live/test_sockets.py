@@ -42,18 +42,66 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return positions
 
 
-async def test_frames_in_order_are_written_at_once(
+async def test_frames_that_are_due_together_are_written_together(
     signed_in: SignedIn, runtime: Runtime, alice: Any, reads: list[Any]
 ) -> None:
     async with signed_in() as socket:
         await socket.hello()
         for version in (1, 2, 3):
             runtime.registry.offer(of(runtime, alice.pk), version, frame(version))
-        # no task in between: they are there already
-        assert socket.sent.qsize() == 3
+        await asyncio.sleep(0)  # in the next turn of the loop they are there already
+        assert (socket.sent.qsize(), socket.writes) == (3, 1)
         assert [one["version"] for one in await socket.frames(3)] == [1, 2, 3]
+        runtime.registry.offer(of(runtime, alice.pk), 4, frame(4))
+        assert (await socket.frame())["version"] == 4
+        assert socket.writes == 2
         await socket.nothing()
         assert reads == []
+
+
+async def test_no_other_frame_overtakes_those_that_are_due(
+    signed_in: SignedIn, runtime: Runtime, alice: Any
+) -> None:
+    async with signed_in() as socket:
+        await socket.hello()
+        [mine] = runtime.registry.sockets()
+        runtime.registry.offer(of(runtime, alice.pk), 1, frame(1))
+        mine.write('{"action":"done"}')
+        runtime.registry.offer(of(runtime, alice.pk), 2, frame(2))
+        first, done, second = await socket.frames(3)
+        assert [first["version"], done["action"], second["version"]] == [1, "done", 2]
+
+
+async def test_a_frame_behind_due_ones_that_fill_the_buffer_waits_with_them(
+    signed_in: SignedIn, runtime: Runtime, alice: Any
+) -> None:
+    async with signed_in() as socket:
+        await socket.hello()
+        [mine] = runtime.registry.sockets()
+        socket.full = True
+        runtime.registry.offer(of(runtime, alice.pk), 1, frame(1))
+        mine.write('{"action":"done"}')
+        await socket.nothing()
+        assert mine.blocked
+        socket.full = False
+        first, done = await socket.frames(2)
+        assert (first["version"], done["action"]) == (1, "done")
+        await await_for(lambda: mine.ready)
+        runtime.registry.offer(of(runtime, alice.pk), 2, frame(2))
+        assert (await socket.frame())["version"] == 2
+
+
+async def test_a_transport_that_fails_costs_only_its_own_socket(
+    signed_in: SignedIn, runtime: Runtime, alice: Any
+) -> None:
+    async with signed_in() as broken, signed_in() as sound:
+        await broken.hello()
+        await sound.hello()
+        [mine] = [one for one in runtime.registry.sockets() if one._connection is broken]
+        mine._ready = lambda frames: 1 / 0
+        runtime.registry.offer(of(runtime, alice.pk), 1, frame(1))
+        assert (await sound.frame())["version"] == 1
+        assert mine.closed
 
 
 async def test_any_other_server_is_given_frames_by_its_send(
@@ -216,6 +264,7 @@ async def test_goodbye_reaches_every_socket_at_once(signed_in: SignedIn, runtime
             await socket.hello()
         full.full = True
         runtime.registry.offer(of(runtime), 1, frame(1))
+        await asyncio.sleep(0)
         first.sent.get_nowait()
         second.sent.get_nowait()
         runtime.say_goodbye()
