@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import live_peers
+from benchmarks.live_peers import Missing
 from benchmarks.live_stand import (
     NO_COMPILER,
     PATH,
@@ -39,7 +40,6 @@ from benchmarks.live_stand import (
 )
 from benchmarks.stand import (
     LOAD,
-    Missing,
     figure,
     not_taken,
     on_core,

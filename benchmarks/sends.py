@@ -72,7 +72,8 @@ def main() -> int:
             found["DATABASE_URL"], options.calls, options.rounds, calls=options.calls
         )
         known = versions("django", "psycopg", PostgreSQL=found["postgres"])
-        known |= theirs["versions"]
+        known["django-notifications-hq"] = theirs["versions"]["django-notifications-hq"]
+        known["its django"] = theirs["versions"]["django"]
     lines = [
         figure(
             f"a send to one user, {case}",

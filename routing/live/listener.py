@@ -15,6 +15,7 @@ from typing import Any
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import channel_layers, get_channel_layer
 
+from routing.live.intake import Intake, intake_for
 from routing.live.layer import LocalChannelLayer
 from routing.live.messages import EVERYBODY, Message
 from routing.live.subscriptions import Subscriptions
@@ -25,7 +26,6 @@ CALL_LIMIT = 5.0  # seconds for one call to the layer
 CANARY_EVERY = 2.0  # seconds
 CANARY_LIMIT = 2.0  # seconds a canary may take; after two lost ones the connection is given up
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before subscribing again
-SLICE = 0.01  # seconds of messages after which sockets get their turn
 
 
 class Deaf(Exception):
@@ -46,6 +46,7 @@ class Listener:
         self._subscriptions = subscriptions
         self._turned = turned
         self._layer: Any = None
+        self._intake: Intake | None = None
         self._name = uuid.uuid4().hex
         self._sent = 0
         self._heard: dict[str, int] = {}
@@ -61,7 +62,7 @@ class Listener:
                 logger.warning("layer lost error=%r", error)
             finally:
                 self._turn(deaf=True)
-                self._subscriptions.use(self._layer, None)
+                self._subscriptions.use(None)
             if time.monotonic() - started > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
@@ -73,16 +74,15 @@ class Listener:
         if self._layer is None:
             self._layer = _open_layer()
         layer = self._layer
+        intake = self._intake = intake_for(layer)
         async with asyncio.timeout(CALL_LIMIT):
-            channel = await layer.new_channel()
-            canaries = _canary_groups(layer, self._name)
+            await intake.open()
+            canaries = intake.canary_groups(self._name)
             for group in (EVERYBODY, *canaries):
-                await layer.group_add(group, channel)
-        self._subscriptions.use(layer, channel)
-        tasks = {
-            asyncio.ensure_future(self._receive(layer, channel)),
-            asyncio.ensure_future(self._send_canaries(layer, canaries)),
-        }
+                await intake.add(group)
+        self._subscriptions.use(intake)
+        tasks = {asyncio.ensure_future(reader) for reader in intake.readers(self._take)}
+        tasks.add(asyncio.ensure_future(self._send_canaries(layer, canaries)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -92,26 +92,17 @@ class Listener:
                 task.cancel()
             await asyncio.wait(tasks, timeout=CALL_LIMIT)
 
-    async def _receive(self, layer: Any, channel: str) -> None:
-        turn = time.monotonic()
-        while True:
-            message = await layer.receive(channel)
-            try:
-                self._take(message)
-            except Exception:
-                logger.exception("message failed type=%s", message.get("type"))
-            # a full mailbox is answered without a pause: others need the loop too
-            if time.monotonic() - turn > SLICE:
-                await asyncio.sleep(0)
-                turn = time.monotonic()
-
     def _take(self, message: Message) -> None:
-        if message["type"] != "hub.canary":
-            self._handle(message)
-        elif message["from"] == self._name:
-            self._heard[message["group"]] = message["number"]
-            if all(number == self._sent for number in self._heard.values()):
-                self._canary_back.set()
+        """Never raises: a message that cannot be handled costs only itself."""
+        try:
+            if message["type"] != "hub.canary":
+                self._handle(message)
+            elif message["from"] == self._name:
+                self._heard[message["group"]] = message["number"]
+                if all(number == self._sent for number in self._heard.values()):
+                    self._canary_back.set()
+        except Exception:
+            logger.exception("message failed type=%s", message.get("type"))
 
     async def _send_canaries(self, layer: Any, groups: list[str]) -> None:
         self._heard = dict.fromkeys(groups, 0)
@@ -143,12 +134,14 @@ class Listener:
 
     async def _drop_connection(self) -> None:
         """So that the next subscription is made over a new one."""
+        intake, self._intake = self._intake, None
         layer, flush = self._layer, getattr(self._layer, "flush", None)
-        if isinstance(layer, LocalChannelLayer) or flush is None:
-            return
         try:
             async with asyncio.timeout(CALL_LIMIT):
-                await flush()
+                if intake is not None:
+                    await intake.close()
+                if flush is not None and not isinstance(layer, LocalChannelLayer):
+                    await flush()
         except Exception as error:
             # it cannot even be closed: leave it behind
             logger.warning("layer not flushed error=%r", error)
@@ -165,20 +158,3 @@ def _open_layer() -> Any:
     if shared is None or isinstance(shared, LocalChannelLayer):
         return shared
     return channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
-
-
-def _canary_groups(layer: Any, name: str) -> list[str]:
-    """Groups of this process alone, one on every shard of the layer."""
-    try:
-        inner = layer._get_layer()
-        shards = inner._shards
-        found: dict[int, str] = {}
-        for number in range(100 * len(shards)):
-            group = f"hub.canary.{name}.{number}"
-            shard = inner._get_shard(inner._get_group_channel_name(group))
-            found.setdefault(shards.index(shard), group)
-            if len(found) == len(shards):
-                break
-        return list(found.values())
-    except AttributeError:
-        return [f"hub.canary.{name}.0"]  # another layer: it is taken as one piece

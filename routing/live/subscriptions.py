@@ -7,8 +7,8 @@ overtake each other. Nobody waits for it: what passes before it is done, reconci
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
+from routing.live.intake import Intake
 from routing.live.messages import Key, user_group
 from routing.live.reading import Spawn
 
@@ -26,8 +26,8 @@ class Subscription:
 
     def __init__(self) -> None:
         self.wanted = True
-        #: The channel that is in the group; None: none is.
-        self.joined: str | None = None
+        #: What the group comes in by; None: it does not.
+        self.joined: Intake | None = None
         self.running = False
         self.leaving: asyncio.TimerHandle | None = None
 
@@ -36,14 +36,13 @@ class Subscriptions:
     def __init__(self, *, spawn: Spawn, young: Callable[[Key, float], None]) -> None:
         self._spawn = spawn
         self._young = young
-        self._layer: Any = None
-        self._channel: str | None = None
+        self._intake: Intake | None = None
         self._users: dict[Key, Subscription] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    def use(self, layer: Any, channel: str | None) -> None:
-        """Another channel takes the old one's place (None: there is none now) in all groups."""
-        self._layer, self._channel = layer, channel
+    def use(self, intake: Intake | None) -> None:
+        """Another one takes the old one's place (None: there is none now) in all groups."""
+        self._intake = intake
         for key, subscription in list(self._users.items()):
             subscription.joined = None
             self._bring(key, subscription)
@@ -83,8 +82,8 @@ class Subscriptions:
         subscription.wanted = False
         self._bring(key, subscription)
 
-    def _target(self, subscription: Subscription) -> str | None:
-        return self._channel if subscription.wanted else None
+    def _target(self, subscription: Subscription) -> Intake | None:
+        return self._intake if subscription.wanted else None
 
     def _bring(self, key: Key, subscription: Subscription) -> None:
         if subscription.running:
@@ -100,20 +99,20 @@ class Subscriptions:
         group = user_group(key)
         try:
             while (target := self._target(subscription)) != subscription.joined:
-                layer, old = self._layer, subscription.joined
+                old = subscription.joined
                 try:
                     async with self._slots, asyncio.timeout(CALL_LIMIT):
-                        if target is None:
-                            await layer.group_discard(group, old)
-                        else:
-                            await layer.group_add(group, target)
+                        if target is not None:
+                            await target.add(group)
+                        elif old is not None:
+                            await old.discard(group)
                 except Exception as error:
                     logger.info("subscription user=%s failed error=%r", key, error)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
                     continue
-                # while the call was under way the channel may have been replaced
-                if layer is self._layer and target in (None, self._channel):
+                # while the call was under way the intake may have been replaced
+                if target in (None, self._intake):
                     subscription.joined = target
                     for delay in YOUNG if target else ():
                         self._young(key, delay)

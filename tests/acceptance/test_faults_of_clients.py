@@ -107,7 +107,8 @@ def test_connections_that_are_slow_reset_or_half_closed_cost_nothing_but_time(
 @pytest.mark.production
 def test_of_users_who_have_left_no_group_is_left(hub: Hub) -> None:
     hub.serve("routing.live.subscriptions.LINGER=1")
-    usual = wait_for(lambda: hub.groups())
+    wait_for(lambda: len(hub.groups()) == 2, what="the group of everybody and the canary's")
+    usual = hub.groups()
     clients = hub.come(*(f"user{number}" for number in range(50)))
     wait_for(lambda: len(hub.groups()) >= len(usual) + 50, what="the users' groups")
     hub.clients.leave(*clients)

@@ -8,6 +8,7 @@ import pytest
 
 from routing.live import listener as module
 from routing.live import runtime as runtimes
+from routing.live.intake import intake_for
 from routing.live.layer import LocalChannelLayer
 from routing.live.listener import Listener
 from routing.live.messages import EVERYBODY, user_group
@@ -210,7 +211,7 @@ def test_there_is_a_canary_on_every_shard() -> None:
         hosts = [f"redis://127.0.0.1:{port}" for port in range(1, 6)]
         layer = RedisPubSubChannelLayer(hosts=hosts)
         inner = layer._get_layer()
-        groups = module._canary_groups(layer, "me")
+        groups = intake_for(layer).canary_groups("me")
         assert len(groups) == 5
         return {
             inner._shards.index(inner._get_shard(inner._get_group_channel_name(group)))
