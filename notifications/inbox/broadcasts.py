@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from notifications import left_out
 from notifications.inbox.rows import CHUNK, alias, announce, user_id_of
+from notifications.inbox.taking_in import take_in_at_once
 from notifications.models import Channel, Event, Filter, HubState, Notification
 from notifications.representation import stored_moment
 from notifications.signals import Arrived, Broadcast, Recipient
@@ -50,12 +51,19 @@ def take_in(user_ids: Iterable[Any], *, using: str | None = None) -> int:
     `inbox_changed`, never `notified`.
     """
     database = alias(using)
-    number = broadcast_number(using=database)
     wanted = sorted(set(user_ids))
     return sum(
-        _take_in_chunk(wanted[start : start + CHUNK], number, database)
+        _take_in_chunk(wanted[start : start + CHUNK], database)
         for start in range(0, len(wanted), CHUNK)
     )
+
+
+def _take_in_chunk(user_ids: list[Any], using: str) -> int:
+    if Sql(using).postgres:
+        made = take_in_at_once(user_ids, using=using)
+        if made is not None:
+            return made
+    return _take_in_steps(user_ids, broadcast_number(using=using), using)
 
 
 @dataclass(slots=True)
@@ -91,7 +99,8 @@ STORE = """
 """
 
 
-def _take_in_chunk(user_ids: list[Any], number: int, using: str) -> int:
+def _take_in_steps(user_ids: list[Any], number: int, using: str) -> int:
+    """On SQLite, and wherever words are rendered for some."""
     sql, at = Sql(using), timezone.now()
     made = 0
     with transaction.atomic(using=using):

@@ -105,10 +105,12 @@ class _Head:
     broadcast: int
     next_expiry: Any
 
-    def unsettled(self, at: datetime) -> bool:
-        """Whether a broadcast waits to be taken in, or something is due to expire."""
+    def broadcast_waits(self) -> bool:
+        return self.broadcast < self.hub_broadcast
+
+    def expiry_is_due(self, at: datetime) -> bool:
         due = stored_moment(self.next_expiry)
-        return self.broadcast < self.hub_broadcast or (due is not None and due <= at)
+        return due is not None and due <= at
 
 
 HEAD = """
@@ -147,16 +149,14 @@ def _read(
                 return _Head(epoch, broadcast, 0, 0, 0, 0, 0, broadcast, None), []
             continue
         head = _Head(*found[0][:HEAD_WIDTH])
-        if not head.unsettled(timezone.now()):
+        waits, over = head.broadcast_waits(), head.expiry_is_due(timezone.now())
+        if not (waits or over):
             break
-        settle([user_id], using=using)
+        if waits:
+            take_in([user_id], using=using)
+        if over:
+            expire([user_id], using=using)
     return head, [row[HEAD_WIDTH:] for row in found]
-
-
-def settle(user_ids: list[Any], *, using: str | None = None) -> None:
-    """Does what waits for these inboxes: broadcasts are taken in, what is over expires."""
-    take_in(user_ids, using=using)
-    expire(user_ids, using=using)
 
 
 def summary(user_id: Any, *, using: str | None = None) -> Summary:

@@ -1,0 +1,132 @@
+"""Taking broadcasts in on PostgreSQL: one statement for a chunk of users, however many wait.
+
+As for every change of an inbox: its number is raised under its lock, and the guard on what was
+taken in already stands in the locked row itself, which is read again after a wait. The hub's
+number and the events come from one snapshot, so that no event below the number is missing.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.utils import timezone
+
+from notifications.inbox.rows import announce
+from notifications.models import Event, EventType
+from notifications.signals import Arrived, Recipient
+from notifications.sql import Sql
+
+# A template is rendered in each user's language, which is not SQL's: where an event has one,
+# nothing is locked, and the statement only says so.
+TAKE_IN = """
+    WITH waiting AS MATERIALIZED (
+        SELECT e.id, e.broadcast, e.expires_at, e.template,
+            e.type_id, t.critical, t.inbox, t.live
+        FROM {event} e JOIN {type} t ON t.id = e.type_id
+        WHERE e.broadcast > (SELECT min(b.broadcast) FROM {inbox} b WHERE b.user_id {in_keys})
+            AND e.broadcast <= (SELECT s.broadcast FROM {state} s WHERE s.id = 1)
+            AND (e.expires_at IS NULL OR e.expires_at > %s)
+    ), locked AS MATERIALIZED (
+        SELECT i.user_id, i.version, i.unread, i.unseen, i.broadcast
+        FROM {inbox} i
+        WHERE i.user_id {in_keys}
+            AND i.broadcast < (SELECT s.broadcast FROM {state} s WHERE s.id = 1)
+            AND NOT EXISTS (SELECT 1 FROM waiting WHERE template <> '')
+        ORDER BY i.user_id FOR UPDATE
+    ), judged AS MATERIALIZED (
+        SELECT l.user_id, w.id AS event_id, w.broadcast, w.expires_at,
+            w.critical OR COALESCE(fi.enabled, w.inbox) AS told,
+            NOT (w.critical OR COALESCE(fl.enabled, w.live)) AS silent
+        FROM locked l JOIN waiting w ON w.broadcast > l.broadcast
+        LEFT JOIN {filter} fi
+            ON fi.type_id = w.type_id AND fi.channel = 'inbox' AND fi.user_id = l.user_id
+        LEFT JOIN {filter} fl
+            ON fl.type_id = w.type_id AND fl.channel = 'live' AND fl.user_id = l.user_id
+    ), taken AS MATERIALIZED (
+        SELECT user_id, event_id, expires_at, silent,
+            row_number() OVER (PARTITION BY user_id ORDER BY broadcast) AS place
+        FROM judged WHERE told
+    ), inserted AS (
+        INSERT INTO {notification} (user_id, event_id, arrived, version, silent)
+        SELECT l.user_id, n.event_id, l.version + n.place, l.version + n.place, n.silent
+        FROM taken n JOIN locked l ON l.user_id = n.user_id
+    ), muted AS (
+        INSERT INTO {left_out} (event_id, rule, number, user_ids, at)
+        SELECT event_id, 'muted', count(*), jsonb_agg(user_id), %s
+        FROM judged WHERE NOT told GROUP BY event_id
+    ), raised AS (
+        UPDATE {inbox} AS i
+        SET version = i.version + c.number, unread = i.unread + c.number,
+            unseen = i.unseen + c.number, total = i.total + c.number,
+            broadcast = (SELECT s.broadcast FROM {state} s WHERE s.id = 1),
+            next_expiry = LEAST(i.next_expiry, c.ends)
+        FROM (
+            SELECT l.user_id, count(n.place) AS number, min(n.expires_at) AS ends
+            FROM locked l LEFT JOIN taken n ON n.user_id = l.user_id GROUP BY l.user_id
+        ) c
+        WHERE i.user_id = c.user_id
+    )
+    SELECT EXISTS (SELECT 1 FROM waiting WHERE template <> ''), found.*
+    FROM (SELECT 1) one LEFT JOIN (
+        SELECT n.event_id, l.user_id, l.version + n.place AS arrived, l.unread + n.place,
+            l.unseen + n.place, n.silent
+        FROM taken n JOIN locked l ON l.user_id = n.user_id
+    ) found ON TRUE
+    ORDER BY found.event_id, found.user_id
+"""
+
+
+def take_in_at_once(user_ids: Sequence[Any], *, using: str) -> int | None:
+    """Takes what waits into the inboxes of at most 500 users, in the order of its numbers.
+
+    Returns how many notifications that made; None, and nothing is done, where one of the events
+    has a template.
+    """
+    sql, at = Sql(using), timezone.now()
+    keys = sql.keys(user_ids)
+    rows = sql.rows(TAKE_IN, [keys, at, keys, at])
+    if rows[0][0]:
+        return None
+    found = {
+        event_id: [Recipient(*row[2:]) for row in group]
+        for event_id, group in groupby(rows, key=itemgetter(1))
+        if event_id is not None
+    }
+    if not found:
+        return 0
+    # in the order of their numbers, so that a socket hears an inbox's numbers in theirs
+    for event in sorted(_events(list(found), sql), key=lambda event: event.broadcast or 0):
+        announce(Arrived(event=event, recipients=found[event.pk]), using=using)
+    return sum(map(len, found.values()))
+
+
+EVENTS = """
+    SELECT {columns} FROM {event} e JOIN {type} t ON t.id = e.type_id WHERE e.id = ANY(%s::bigint[])
+"""
+
+
+def _events(ids: list[int], sql: Sql) -> list[Event]:
+    """These events with their types. To build the query for them takes the ORM three times as
+    long as all else that is done for one user; authors of broadcasts are few, and load late."""
+    quote = sql.connection.ops.quote_name
+    event_fields, type_fields = Event._meta.concrete_fields, EventType._meta.concrete_fields
+    columns = [f"e.{quote(field.column)}" for field in event_fields]
+    columns += [f"t.{quote(field.column)}" for field in type_fields]
+    found = []
+    for row in sql.rows(EVENTS.replace("{columns}", ", ".join(columns)), [ids]):
+        values = iter(row)
+        event = _made(Event, event_fields, values, sql)
+        event.type = _made(EventType, type_fields, values, sql)
+        found.append(event)
+    return found
+
+
+def _made(model: Any, fields: Any, values: Iterator[Any], sql: Sql) -> Any:
+    """The model's instance of the next values, as the ORM reads them (JSON comes as text)."""
+    names, read = [], []
+    for field, value in zip(fields, values, strict=False):
+        convert = getattr(field, "from_db_value", None)
+        names.append(field.attname)
+        read.append(convert(value, None, sql.connection) if convert else value)
+    return model.from_db(sql.connection.alias, names, read)
