@@ -28,6 +28,14 @@ PURGE = """
     DELETE FROM {notification} WHERE user_id {in_keys} AND deleted_at < %s
     RETURNING user_id, version
 """
+PURGE_AT_ONCE = """
+    WITH purged AS ({purge}), raised AS (
+        UPDATE {inbox} AS i SET floor = p.floor
+        FROM (SELECT user_id, max(version) AS floor FROM purged GROUP BY user_id) p
+        WHERE i.user_id = p.user_id AND i.floor < p.floor
+    )
+    SELECT count(*) FROM purged
+"""
 ORPHANS = """
     DELETE FROM {table} WHERE user_id IN (
         SELECT o.user_id FROM {table} o
@@ -104,17 +112,26 @@ def _purge(before: datetime, using: str) -> int:
     sql, purged = Sql(using), 0
     for users in _walk(sql, "n.deleted_at < %s", [sql.time(before)]):
         with transaction.atomic(using=using):
-            keys = sql.keys(lock_all(sql, users))
-            rows = sql.rows(PURGE, [keys, sql.time(before)])
-            floors: dict[Any, int] = {}
-            for key, version in rows:
-                floors[key] = max(version, floors.get(key, 0))
-            sql.run_many(
-                "UPDATE {inbox} SET floor = %s WHERE user_id = %s AND floor < %s",
-                [[floor, key, floor] for key, floor in sorted(floors.items())],
-            )
-        purged += len(rows)
+            values = [sql.keys(lock_all(sql, users)), sql.time(before)]
+            purged += _purge_at_once(sql, values) if sql.postgres else _purge_in_steps(sql, values)
     return purged
+
+
+def _purge_at_once(sql: Sql, values: list[Any]) -> int:
+    [[count]] = sql.rows(PURGE_AT_ONCE.replace("{purge}", PURGE), values)
+    return int(count)
+
+
+def _purge_in_steps(sql: Sql, values: list[Any]) -> int:
+    rows = sql.rows(PURGE, values)
+    floors: dict[Any, int] = {}
+    for key, version in rows:
+        floors[key] = max(version, floors.get(key, 0))
+    sql.run_many(
+        "UPDATE {inbox} SET floor = %s WHERE user_id = %s AND floor < %s",
+        [[floor, key, floor] for key, floor in sorted(floors.items())],
+    )
+    return len(rows)
 
 
 def _remove_orphans(using: str) -> int:
