@@ -98,6 +98,8 @@ else:
     DATABASE["CONN_MAX_AGE"] = 0
     DATABASE["OPTIONS"] = {
         **DATABASE.get("OPTIONS", {}),
+        # What is sent again and again is planned once per connection.
+        "prepare_threshold": 5 if env_bool("HUB_PREPARED_STATEMENTS", True) else None,
         "pool": {
             "min_size": 1,
             "max_size": env_int("HUB_DATABASE_POOL", 16, minimum=1),

@@ -1,6 +1,7 @@
 """Event types: declared in settings or by apps, copied to the database, never in a migration."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
@@ -122,17 +123,33 @@ def declaration_of(name: str) -> DeclaredType | None:
         return _registered[name]
     for given in getattr(settings, "EVENT_TYPES", []):
         if given.get("name") == name:
-            return declare(given)
+            return _declared(name, given)
     return None
 
 
-def find(name: str, *, using: str | None = None, **annotations: Any) -> EventType:
-    """The declared type of this name, annotated as asked. Raises `UnknownEventType`."""
+#: What `declaration_of` was made of, and what it made: asked for with every send, and checking a
+#: schema takes longer than a send.
+_checked: dict[str, tuple[Mapping[str, Any], DeclaredType]] = {}
+
+
+def _declared(name: str, given: Mapping[str, Any]) -> DeclaredType:
+    known = _checked.get(name)
+    if known is None or known[0] != given:
+        known = _checked[name] = deepcopy(given), declare(given)
+    return known[1]
+
+
+def find(name: str, *, using: str | None = None) -> EventType:
+    """The declared type of this name. Raises `UnknownEventType`."""
     rows = EventType.objects.using(using or router.db_for_write(EventType)).active()
-    found = rows.filter(name=name).annotate(**annotations).first()
+    found = rows.filter(name=name).first()
     if found is None:
-        raise UnknownEventType(f"There is no event type {name!r}.")
+        raise unknown(name)
     return found
+
+
+def unknown(name: str) -> UnknownEventType:
+    return UnknownEventType(f"There is no event type {name!r}.")
 
 
 def active(*, using: str | None = None) -> list[EventType]:

@@ -216,12 +216,17 @@ def plan(event: Event, recipients: Any, *, using: str) -> bool:
         return True
     try:
         with transaction.atomic(using=using):
-            for part in [EVERYONE] if recipients is EVERYONE else _parts(recipients):
-                notified.send(sender=Event, event=event, recipients=part, using=using)
+            ask_receivers(event, recipients, using=using)
     except Exception:
         logger.exception("notified receiver failed event=%s", event.pk)
         return False
     return True
+
+
+def ask_receivers(event: Event, recipients: Any, *, using: str) -> None:
+    """Sends `notified`, a chunk at a time; raises what a receiver raises."""
+    for part in [EVERYONE] if recipients is EVERYONE else _parts(recipients):
+        notified.send(sender=Event, event=event, recipients=part, using=using)
 
 
 def keep_for_planning(audience: Audience) -> None:

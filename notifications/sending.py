@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connections, models, router, transaction
-from django.db.models import Func, Value
 from django.utils import timezone
 
 from notifications import fanout, inbox, left_out, measures, related
@@ -23,9 +22,10 @@ from notifications.errors import (
     InvalidField,
     TemplateRefused,
 )
-from notifications.event_types import declaration_of, find
-from notifications.models import Audience, Event, EventType, IdempotencyKey
-from notifications.signals import only_push_listens
+from notifications.event_types import declaration_of
+from notifications.models import Audience, Event, IdempotencyKey
+from notifications.opening import Opening, ask
+from notifications.signals import Recipient, only_push_listens
 from notifications.sql import Sql, fault
 from notifications.templating import guard, wording
 from notifications.words import (
@@ -33,6 +33,7 @@ from notifications.words import (
     MAX_MESSAGE,
     MAX_TAG,
     MAX_TITLE,
+    MAX_TYPE,
     clean_data,
     clean_priority,
     clean_text,
@@ -98,8 +99,10 @@ def send_notification(
     stored; after that nothing in Redis, a provider, a receiver or a lock makes it raise.
     """
     using = router.db_for_write(Event)
+    audience = address(users, using=using)
+    opening = ask(clean_text("type", type, limit=MAX_TYPE), audience.first, using=using)
     event = _validated(
-        type,
+        opening,
         using,
         title=title,
         message=message,
@@ -114,7 +117,6 @@ def send_notification(
     # read once: it may be an iterator
     objects = list(related_objects) if isinstance(related_objects, Iterable) else related_objects
     links = related.links_of(objects, using=using)
-    audience = address(users, using=using)
     key = clean_text("idempotency_key", idempotency_key or "", limit=MAX_KEY)
     given = [event.title, event.message, event.url]
     once = False
@@ -133,7 +135,7 @@ def send_notification(
     )
     connection = connections[using]
     if audience.small and connection.get_autocommit() and not connection.in_atomic_block:
-        return _short_way(draft)
+        return _short_way(draft, opening)
     return _long_way(draft)
 
 
@@ -142,7 +144,7 @@ def send_notification(
 asend_notification = sync_to_async(send_notification, thread_sensitive=True)
 
 
-def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
+def _validated(opening: Opening, using: str, *, author: Any, **given: Any) -> Event:
     """The event with its type and author set; nothing is stored. Raises `HubError`."""
     words = {
         "title": clean_text("title", given["title"], limit=MAX_TITLE),
@@ -150,7 +152,7 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
         "url": clean_url(given["url"]),
         "tag": clean_text("tag", given["tag"], limit=MAX_TAG),
     }
-    row, event_id = _event_type(type, using)
+    row = opening.type
     data = clean_data(given["data"])
     declared = declaration_of(row.name)
     if declared is not None:
@@ -165,7 +167,7 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
     if expires_at is None and row.lifetime is not None:
         expires_at = at + row.lifetime
     event = Event(
-        pk=event_id,
+        pk=opening.event_id,
         type=row,
         data=data,
         priority=clean_priority(given["priority"], row.priority),
@@ -177,21 +179,6 @@ def _validated(type: str, using: str, *, author: Any, **given: Any) -> Event:
     if author is not None:
         event.author = _author(author, using)
     return event
-
-
-def _event_type(name: Any, using: str) -> tuple[EventType, int | None]:
-    """The type and, on PostgreSQL, the id that the event will have, by one query.
-
-    The id is drawn before the event is stored, so that a commit whose answer was lost is not
-    repeated under another one.
-    """
-    clean = clean_text("type", name, limit=100)
-    if not Sql(using).postgres:
-        return find(clean, using=using), None
-    sequence = Func(Value(Event._meta.db_table), Value("id"), function="pg_get_serial_sequence")
-    drawn = Func(sequence, function="nextval", output_field=models.BigIntegerField())
-    row = find(clean, using=using, event_id=drawn)
-    return row, row.event_id  # type: ignore[attr-defined]
 
 
 def _author(author: Any, using: str) -> Any:
@@ -228,20 +215,13 @@ def _digest(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _short_way(draft: Draft) -> Event:
+def _short_way(draft: Draft, opening: Opening) -> Event:
     """One transaction of event, fan-out and receivers, where the caller has none open."""
     using, event = draft.using, draft.event
     try:
+        if _fits_one_statement(draft, opening) and _at_once(draft, opening):
+            return event
         keys = draft.audience.first
-        if _fits_one_statement(draft):
-            words = wording.own_words(event, keys, using=using)
-            stored = inbox.store_and_arrive(
-                event, keys, using=using, lock_wait=fanout.SENDER_LOCK_WAIT, words=words
-            )
-            if stored is not None:
-                fanout.tell(event, stored, using=using)
-                left_out.judge_apart(event, keys, stored, using=using)
-                return event
         inbox.ensure(keys, using=using)
         with transaction.atomic(using=using):
             Sql(using).limit_lock_wait(fanout.SENDER_LOCK_WAIT)
@@ -250,9 +230,7 @@ def _short_way(draft: Draft) -> Event:
                 return earlier
             recipients = fanout.store(event, keys, using=using, fresh=True)
             if not fanout.plan(event, recipients, using=using):
-                row = _audience_row(draft, keys, inline=True)
-                row.plan_only, row.attempts = True, 1
-                row.save(using=using)
+                _plan_later(draft, using)
         return event
     except (IdempotencyConflict, TemplateRefused):
         raise
@@ -264,14 +242,73 @@ def _short_way(draft: Draft) -> Event:
         return _long_way(draft, inline=False)
 
 
-def _fits_one_statement(draft: Draft) -> bool:
+def _fits_one_statement(draft: Draft, opening: Opening) -> bool:
     """Whether there is nothing to store but the event and its notifications."""
-    ended = draft.event.expires_at is not None and draft.event.expires_at <= timezone.now()
-    alone = not (draft.key or draft.links or ended) and bool(draft.audience.first)
-    sql = Sql(draft.using)
-    # The limit on lock waits travels in the same message, which server-side binding cannot do.
-    binding = sql.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding")
-    return alone and sql.postgres and not binding and only_push_listens()
+    expires_at, keys = draft.event.expires_at, draft.audience.first
+    ended = expires_at is not None and expires_at <= timezone.now()
+    alone = bool(keys) and not (draft.key or draft.links or ended)
+    return alone and Sql(draft.using).postgres and opening.inboxes == len(keys)
+
+
+def _at_once(draft: Draft, opening: Opening) -> bool:
+    """Event and arrivals by one statement; False where nothing was stored, since an inbox is
+    missing.
+
+    Where somebody has to be asked what else is to be stored a transaction is open around it.
+    """
+    using, event, keys = draft.using, draft.event, draft.audience.first
+    words = wording.own_words(event, keys, using=using)
+    store = partial(
+        inbox.store_and_arrive,
+        event,
+        keys,
+        using=using,
+        lock_wait=fanout.SENDER_LOCK_WAIT,
+        words=words,
+    )
+    if only_push_listens() and not opening.pushable:
+        stored = store()
+        if stored is not None:
+            fanout.tell(event, stored, using=using)
+            left_out.judge_apart(event, keys, stored, using=using)
+            return True
+    try:
+        return _with_receivers(draft, store, ask=True)
+    except _ReceiverFailed:
+        # A savepoint for what hardly ever happens would cost every send two statements.
+        return _with_receivers(draft, store, ask=False)
+
+
+def _with_receivers(
+    draft: Draft, store: Callable[..., list[Recipient] | None], *, ask: bool
+) -> bool:
+    """`_at_once` with a transaction around it; without asking, a row stays to ask from later."""
+    using, event, keys = draft.using, draft.event, draft.audience.first
+    with transaction.atomic(using=using):
+        stored = store(asked=True)
+        if stored is None:
+            return False
+        left_out.judge(event, keys, stored, using=using)
+        fanout.tell(event, stored, using=using)
+        if not ask:
+            _plan_later(draft, using)
+            return True
+        try:
+            fanout.ask_receivers(event, stored, using=using)
+        except Exception as error:
+            logger.exception("notified receiver failed event=%s", event.pk)
+            raise _ReceiverFailed from error
+    return True
+
+
+class _ReceiverFailed(Exception):
+    """Ends the transaction in which a receiver of `notified` raised."""
+
+
+def _plan_later(draft: Draft, using: str) -> None:
+    row = _audience_row(draft, draft.audience.first, inline=True)
+    row.plan_only, row.attempts = True, 1
+    row.save(using=using)
 
 
 def _long_way(draft: Draft, *, inline: bool = True) -> Event:

@@ -4,8 +4,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
@@ -64,45 +67,22 @@ class Sql:
     def __init__(self, using: str) -> None:
         self.connection: Any = connections[using]
         self.postgres: bool = self.connection.vendor == "postgresql"
-        quote = self.connection.ops.quote_name
-        user = get_user_model()
-        self.names: dict[str, str] = {
-            "inbox": quote(Inbox._meta.db_table),
-            "notification": quote(Notification._meta.db_table),
-            "event": quote(Event._meta.db_table),
-            "audience": quote(Audience._meta.db_table),
-            "left_out": quote(LeftOut._meta.db_table),
-            "type": quote(EventType._meta.db_table),
-            "filter": quote(Filter._meta.db_table),
-            "state": quote(HubState._meta.db_table),
-            "users": quote(user._meta.db_table),
-            "user_key": quote(str(user._meta.pk.column)),
-            "in_keys": self._in_keys(),
-            "epoch": self._epoch(),
-            "is_active": f"AND u.{quote('is_active')}" if has_field(user, "is_active") else "",
-            "least": "LEAST" if self.postgres else "min",
-            "for_update": "FOR UPDATE" if self.postgres else "",
-        }
+        self.names = _names(using, self.connection.vendor, settings.AUTH_USER_MODEL)
 
     @property
     def key_type(self) -> str:
         """The database's type of users' keys."""
         return str(key_field().rel_db_type(self.connection))
 
-    def _in_keys(self) -> str:
-        if self.postgres:
-            return f"= ANY(%s::{self.key_type}[])"
-        return "IN (SELECT value FROM json_each(%s))"
+    @property
+    def prepares(self) -> bool:
+        """Whether statements may stay prepared on a connection, so that they are planned once.
 
-    def _epoch(self) -> str:
-        """The epoch as clients see it. A restore or a failover changes the identifier or the
-        timeline of a PostgreSQL cluster; elsewhere `manage.py new_epoch` is a step of restoring."""
-        if not self.postgres:
-            return "s.epoch"
-        return (
-            "s.epoch || '.' || (SELECT system_identifier FROM pg_control_system())"
-            " || '.' || (SELECT timeline_id FROM pg_control_checkpoint())"
-        )
+        As whoever set the database up says, by psycopg's own option: Django leaves it None, since
+        a connection pooler may give each transaction another connection (docs/settings.md).
+        """
+        options = self.connection.settings_dict.get("OPTIONS", {})
+        return self.postgres and options.get("prepare_threshold") is not None
 
     def text(self, template: str) -> str:
         """`template` with table names filled in: `{inbox}`, `{in_keys}` and the other `names`."""
@@ -143,14 +123,28 @@ class Sql:
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
-    def rows_within(
-        self, template: str, parameters: list[Any], *, lock_wait: int
+    def rows_again(
+        self, template: str, parameters: list[Any], *, varied: bool = False
     ) -> list[tuple[Any, ...]]:
-        """One statement outside a transaction, on PostgreSQL, that waits for locks at most
-        `lock_wait` milliseconds. Both go out together: as one message they are one transaction."""
+        """`rows` of a statement that names its rows and is run again and again with the same text:
+        PostgreSQL plans it once per connection where it `prepares`, else every time.
+
+        Its columns are to have types that no migration changes, and each parameter a type that
+        the text tells (casts). `varied`: the text is another one this time.
+        """
+        if not self.postgres:
+            return self.rows(template, parameters)
         with self.connection.cursor() as cursor:
-            cursor.execute(f"{_limits(lock_wait)};{self.text(template)}", parameters)
-            cursor.nextset()
+            if self.prepares and not varied:
+                # Django's own cursor writes the parameters into the text: another text each time
+                cursor.cursor = _prepared_cursor()(self.connection.connection)
+                cursor.execute(self.text(template), list(map(_unknown, parameters)))
+            elif self.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding"):
+                cursor.execute(self.text(template), parameters)
+            else:
+                # both go out as one message, and so are one transaction
+                cursor.execute(f"{NAMED_ROWS};{self.text(template)}", parameters)
+                cursor.nextset()
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
@@ -164,14 +158,15 @@ class Sql:
             cursor.executemany(self.text(template), parameters)
 
     def limit_lock_wait(self, milliseconds: int) -> None:
-        """For this transaction: whoever waits longer for a lock fails and tries again later.
+        """For this transaction, which names its rows: whoever waits longer for a lock fails and
+        tries again later.
 
-        Such a transaction names the rows that it is about, so reading a whole table is never the
-        better plan; old statistics (a fresh import, a table that grew) would have it so. What is
-        joined without hashing and without bitmaps comes, and is locked, in the order of the keys.
+        What is joined without hashing and without bitmaps comes, and is locked, in the order of
+        the keys.
         """
         if self.postgres:
-            self.run(f"{_limits(milliseconds)}, {IN_ORDER}", [])
+            limit = f"set_config('lock_timeout', '{milliseconds:d}', true)"
+            self.run(f"{NAMED_ROWS}, {limit}, {IN_ORDER}", [])
 
 
 #: Plans that keep the order of the users' keys.
@@ -180,11 +175,65 @@ IN_ORDER = (
 )
 
 
-def _limits(lock_wait: int) -> str:
-    return (
-        f"SELECT set_config('lock_timeout', '{lock_wait:d}', true),"
-        " set_config('enable_seqscan', 'off', true)"
+@cache  # per statement it would cost more than sending one
+def _names(using: str, vendor: str, user_model: str) -> dict[str, str]:
+    """What stands for the words in braces; `vendor` and `user_model` tell apart what is cached."""
+    connection = connections[using]
+    postgres = vendor == "postgresql"
+    quote = connection.ops.quote_name
+    user = get_user_model()
+    in_array = f"= ANY(%s::{key_field().rel_db_type(connection)}[])"
+    # The epoch as clients see it. A restore or a failover changes the identifier or the timeline
+    # of a PostgreSQL cluster; elsewhere `manage.py new_epoch` is a step of restoring.
+    cluster = (
+        " || '.' || (SELECT system_identifier FROM pg_control_system())"
+        " || '.' || (SELECT timeline_id FROM pg_control_checkpoint())"
     )
+    return {
+        "inbox": quote(Inbox._meta.db_table),
+        "notification": quote(Notification._meta.db_table),
+        "event": quote(Event._meta.db_table),
+        "audience": quote(Audience._meta.db_table),
+        "left_out": quote(LeftOut._meta.db_table),
+        "type": quote(EventType._meta.db_table),
+        "filter": quote(Filter._meta.db_table),
+        "state": quote(HubState._meta.db_table),
+        "users": quote(user._meta.db_table),
+        "user_key": quote(str(user._meta.pk.column)),
+        "in_keys": in_array if postgres else "IN (SELECT value FROM json_each(%s))",
+        "epoch": "s.epoch" + (cluster if postgres else ""),
+        "is_active": f"AND u.{quote('is_active')}" if has_field(user, "is_active") else "",
+        "least": "LEAST" if postgres else "min",
+        "for_update": "FOR UPDATE" if postgres else "",
+    }
+
+
+@cache
+def _prepared_cursor() -> Any:
+    from psycopg import Cursor  # late: nobody needs it on SQLite
+
+    class Prepared(Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **more: Any) -> Any:
+            answer = super().execute(query, params, prepare=True, **more)
+            # where Django's log of queries looks; psycopg leaves it empty for what is prepared
+            shown: Any = SimpleNamespace(query=query.encode())
+            self._query = self._query or shown
+            return answer
+
+    return Prepared
+
+
+def _unknown(value: Any) -> str | None:
+    """A parameter as text, whose type the statement says. By what Python has (a small integer, a
+    large one, None) each mixture would be another statement to prepare."""
+    if value is None or type(value) is str:
+        return value
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+#: For a transaction, or a statement, that names the rows that it is about: reading a whole table is
+#: never the better plan; old statistics (a fresh import, a table that grew) would have it so.
+NAMED_ROWS = "SELECT set_config('enable_seqscan', 'off', true)"
 
 
 def are_integers(values: Iterable[Any]) -> bool:

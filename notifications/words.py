@@ -12,7 +12,8 @@ from django.utils import timezone
 from notifications.errors import InvalidData, InvalidField
 from notifications.models import Priority
 
-MAX_TITLE = 200  # characters
+MAX_TYPE = 100  # characters
+MAX_TITLE = 200
 MAX_MESSAGE = 4_000
 MAX_URL = 2_000
 MAX_TAG = 64

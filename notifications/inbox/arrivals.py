@@ -10,12 +10,15 @@ user order as well, which is all the lock there is, and a row that does exist af
 statement instead of leaving a hole.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
+
+from django.db.models import JSONField
 
 from notifications.inbox.rows import user_id_of
 from notifications.models import Event
@@ -254,51 +257,76 @@ def _arrive_in_steps(sql: Sql, event: Event, keys: Keys, words: OwnWords) -> lis
     return sorted((*row[:4], silent[row[0]], row[4]) for row in rows)
 
 
+STORE = """
+    WITH locked AS MATERIALIZED (
+        SELECT i.user_id, i.version, i.pushable FROM {inbox} i
+        WHERE i.user_id {in_keys} AND (SELECT set_config('lock_timeout', %s, true)) IS NOT NULL
+        ORDER BY i.user_id FOR UPDATE
+    ), stored AS (
+        INSERT INTO {event} ({columns}) SELECT {values}
+        WHERE (%s OR NOT EXISTS (SELECT 1 FROM locked WHERE pushable))
+            AND (SELECT count(*) FROM locked) = %s
+        RETURNING id
+    ), inserted AS ({insert}), raised AS ({raise} {raised})
+    SELECT stored.id, raised.* FROM stored LEFT JOIN raised ON TRUE ORDER BY raised.user_id
+"""
+
+
 def store_and_arrive(
-    event: Event, user_ids: Sequence[Any], *, using: str, lock_wait: int, words: OwnWords = NONE
+    event: Event,
+    user_ids: Sequence[Any],
+    *,
+    using: str,
+    lock_wait: int,
+    words: OwnWords = NONE,
+    asked: bool = False,
 ) -> list[Recipient] | None:
     """Stores the event and lets it arrive by one single statement, on PostgreSQL only.
 
-    Only for sends that leave nothing for a receiver of `notified` to do: if an addressed inbox is
-    pushable or still missing, nothing is stored and None is returned. `event` has its id already;
-    `lock_wait` is in milliseconds. Outside any transaction; READ COMMITTED.
+    If an addressed inbox is still missing nothing is stored and None is returned; so it is where
+    one is pushable, unless the receivers of `notified` are `asked` afterwards, in the transaction
+    that the caller then has open. `event` has its id already, `lock_wait` is in milliseconds.
+    READ COMMITTED.
     """
     sql = Sql(using)
     keys = Keys(sql.keys(user_ids))
-    fields = event._meta.concrete_fields
-    columns = ", ".join(sql.connection.ops.quote_name(field.column) for field in fields)
-    values = [
-        field.get_db_prep_save(getattr(event, field.attname), sql.connection) for field in fields
-    ]
     parts = _parts(sql, event, keys, words, locked="(SELECT locked.* FROM locked, stored)")
-    statement = f"""
-        WITH locked AS MATERIALIZED ({LOCKED.replace("i.version", "i.version, i.pushable")}),
-            stored AS (
-                INSERT INTO {{event}} ({columns})
-                SELECT {", ".join(["%s"] * len(values))}
-                WHERE NOT EXISTS (SELECT 1 FROM locked WHERE pushable)
-                    AND (SELECT count(*) FROM locked) = %s
-                RETURNING id
-            ),
-            inserted AS ({parts.insert}),
-            raised AS ({parts.raised} {_fill(RAISED, near="")})
-        SELECT stored.id, raised.* FROM stored LEFT JOIN raised ON TRUE ORDER BY raised.user_id
-    """
-    rows = sql.rows_within(
-        statement,
-        [
-            keys.parameter,
-            *values,
-            len(user_ids),
-            *parts.insert_parameters,
-            *parts.raised_parameters,
-        ],
-        lock_wait=lock_wait,
-    )
+    columns, values = _columns(using)
+    statement = _fill(STORE, columns=columns, values=values, insert=parts.insert)
+    statement = _fill(statement, **{"raise": parts.raised, "raised": _fill(RAISED, near="")})
+    parameters = [
+        keys.parameter,
+        str(lock_wait),
+        *(_value(event, field, sql.connection) for field in event._meta.concrete_fields),
+        asked,
+        len(user_ids),
+        *parts.insert_parameters,
+        *parts.raised_parameters,
+    ]
+    rows = sql.rows_again(statement, parameters, varied=bool(words))
     if not rows:
         return None
     event._state.adding, event._state.db = False, using
     return _recipients(sql, [row[1:] for row in rows if row[1] is not None], words)
+
+
+@cache
+def _columns(using: str) -> tuple[str, str]:
+    """An event's columns, and what stands for their values."""
+    connection, fields = Sql(using).connection, Event._meta.concrete_fields
+    return (
+        ", ".join(connection.ops.quote_name(field.column) for field in fields),
+        ", ".join(f"%s::{field.rel_db_type(connection)}" for field in fields),
+    )
+
+
+def _value(event: Event, field: Any, connection: Any) -> Any:
+    value = getattr(event, field.attname)
+    if isinstance(field, JSONField):
+        return None if value is None else json.dumps(value, cls=field.encoder)
+    if value is None or type(value) is str:
+        return value
+    return field.get_db_prep_save(value, connection)
 
 
 def _fill(template: str, **words: str) -> str:
