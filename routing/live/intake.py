@@ -1,10 +1,4 @@
-"""How the layer's messages come into this process: one subscription, however many sockets.
-
-Any layer is heard through its own interface. That of channels_redis on pub/sub wakes two tasks and
-takes a lock for every message; there the hub subscribes over connections of its own, which hand
-over at once what Redis has sent together. Names, shards, bytes and settings stay channels_redis's:
-whoever calls `group_send` is heard as before. Figures: docs/performance.md.
-"""
+"""How the layer's messages come into this process: one subscription, however many sockets."""
 
 import asyncio
 import logging
@@ -13,10 +7,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from channels_redis.pubsub import RedisPubSubChannelLayer
-from channels_redis.utils import create_pool
-
 from routing.live.messages import Message
+from routing.live.redis_layer import Shards, is_redis
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +36,7 @@ class Intake(Protocol):
 
 
 def intake_for(layer: Any) -> Intake:
-    # a subclass may receive in a way of its own
-    if type(layer) is RedisPubSubChannelLayer:
-        return RedisIntake(layer)
-    return LayerIntake(layer)
+    return RedisIntake(layer) if is_redis(layer) else LayerIntake(layer)
 
 
 class LayerIntake:
@@ -81,19 +70,16 @@ class LayerIntake:
 
 
 class RedisIntake:
-    """Several shards are several connections; one that breaks ends them all."""
+    """A connection to each shard; one that breaks ends them all."""
 
     def __init__(self, layer: Any) -> None:
         self._layer = layer
-        self._inner = layer._get_layer()
-        self._pools: list[Any] = []
+        self._shards = Shards(layer)
+        self._pools = self._shards.pools()
         self._connections: list[Any] = []
 
     async def open(self) -> None:
-        for shard in self._inner._shards:
-            # with protocol 3 redis-py hands messages to a callback, one task switch each
-            pool = create_pool({**shard.host, "protocol": 2})
-            self._pools.append(pool)
+        for pool in self._pools:
             self._connections.append(await pool.get_connection())
 
     async def add(self, group: str) -> None:
@@ -104,16 +90,12 @@ class RedisIntake:
 
     async def _command(self, command: str, group: str) -> None:
         """Redis's answer comes to the readers, who need nothing of it."""
-        name = self._inner._get_group_channel_name(group)
-        connection = self._connections[self._shard(name)]
+        shard, name = self._shards.locate(group)
+        connection = self._connections[shard]
         if not connection.is_connected:
             raise ConnectionError("the subscription has ended")  # it would connect again by itself
         # a health check would read the answer that a reader waits for; canaries do better
         await connection.send_command(command, name, check_health=False)
-
-    def _shard(self, name: str) -> int:
-        shards: list[Any] = self._inner._shards
-        return shards.index(self._inner._get_shard(name))
 
     def readers(self, take: Take) -> list[Coroutine[Any, Any, None]]:
         return [self._read(connection, take) for connection in self._connections]
@@ -136,17 +118,15 @@ class RedisIntake:
 
     def canary_groups(self, name: str) -> list[str]:
         found: dict[int, str] = {}
-        shards = len(self._inner._shards)
-        for number in range(100 * shards):
+        for number in range(100 * len(self._shards)):
             group = f"hub.canary.{name}.{number}"
-            found.setdefault(self._shard(self._inner._get_group_channel_name(group)), group)
-            if len(found) == shards:
+            found.setdefault(self._shards.locate(group)[0], group)
+            if len(found) == len(self._shards):
                 break
         return list(found.values())
 
     async def close(self) -> None:
-        pools, self._pools, self._connections = self._pools, [], []
-        for pool in pools:
+        for pool in self._pools:
             await pool.disconnect()
 
 

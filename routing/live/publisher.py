@@ -19,11 +19,12 @@ from channels.layers import get_channel_layer
 
 from routing.live import measures
 from routing.live.messages import Outgoing
+from routing.live.outlet import LayerOutlet, Outlet, outlet_for
 
 logger = logging.getLogger(__name__)
 
 BUFFER = 10_000  # messages that may wait; more are dropped
-AT_ONCE = 8  # messages handed to the layer at the same time
+AT_ONCE = 8  # calls to the layer at the same time
 SEND_LIMIT = 3.0  # seconds for one message: a paused Redis must not hold the others for ever
 FLUSH_LIMIT = 1.0  # seconds a process that ends waits for its last messages
 LOG_EVERY = 10.0  # seconds between two lines about failures
@@ -39,6 +40,7 @@ class Publisher:
         self.failed = 0
         self._buffer: deque[Outgoing] = deque()
         self._busy = 0
+        self._outlet: Outlet = LayerOutlet(None)
         self._idle = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
@@ -86,48 +88,55 @@ class Publisher:
             for task in tasks:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(self._outlet.close())
             loop.close()
 
     async def _work(self) -> None:
         assert self._wake is not None  # noqa: S101
         while True:
-            message = self._take()
-            if message is None:
+            messages = self._take()
+            if not messages:
                 self._wake.clear()
                 # between the look and the clearing somebody may have put one in
                 if not self._buffer:
                     await self._wake.wait()
                 continue
             try:
-                await self._send(*message)
+                await self._send(messages)
             finally:
                 with self._idle:
-                    self._busy -= 1
+                    self._busy -= len(messages)
                     self._idle.notify_all()
 
-    def _take(self) -> Outgoing | None:
+    def _take(self) -> list[Outgoing]:
         with self._idle:
-            if not self._buffer:
-                return None
-            self._busy += 1
-            return self._buffer.popleft()
+            number = min(len(self._buffer), self._outlet.most)
+            self._busy += number
+            return [self._buffer.popleft() for _ in range(number)]
 
-    async def _send(self, group: str, message: dict[str, Any]) -> None:
+    async def _send(self, messages: list[Outgoing]) -> None:
         try:
             layer = get_channel_layer()
             if layer is None:
                 return  # a project without one: reported by the system checks
             async with asyncio.timeout(SEND_LIMIT):
-                await layer.group_send(group, message)
-            measures.MESSAGES.add("sent")
+                await (await self._leading_to(layer)).send(messages)
+            measures.MESSAGES.add("sent", by=len(messages))
         except Exception as error:
-            self.failed += 1
-            measures.MESSAGES.add("failed")
+            self.failed += len(messages)
+            measures.MESSAGES.add("failed", by=len(messages))
             if time.monotonic() - self._logged >= LOG_EVERY:
                 self._logged = time.monotonic()
                 logger.warning(
                     "publish failed=%d dropped=%d error=%r", self.failed, self.dropped, error
                 )
+
+    async def _leading_to(self, layer: Any) -> Outlet:
+        outlet = self._outlet
+        if outlet.layer is not layer:
+            self._outlet = outlet_for(layer)
+            await outlet.close()
+        return self._outlet
 
 
 class _Loop(asyncio.SelectorEventLoop):
