@@ -12,6 +12,7 @@ same at 5,000 sockets.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import sys
@@ -112,7 +113,16 @@ def stamped(event: bytes | str, now: str) -> bytes | str:
 
 
 def ours(stand: Stand, port: int, rounds: int) -> Taken:
-    from routing.live.publisher import publish
+    from channels.layers import get_channel_layer
+
+    # as the hub's own publisher does it: one loop, one connection that stays
+    loop = asyncio.new_event_loop()
+    layer: Any = get_channel_layer()
+
+    async def send(messages: list[tuple[str, dict[str, Any]]]) -> None:
+        now = now_text()  # one for all chunks: they belong to one event
+        for group, message in messages:
+            await layer.group_send(group, {**message, "event": stamped(message["event"], now)})
 
     make, number = our_messages(stand.ids), len(stand.ids)
     found: list[float] = []
@@ -122,11 +132,7 @@ def ours(stand: Stand, port: int, rounds: int) -> Taken:
         try:
             load.open(number)
             while len(found) < rounds:
-                messages = make()
-                now = now_text()  # one for all chunks: they belong to one event
-                publish(
-                    [(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages]
-                )
+                loop.run_until_complete(send(make()))
                 took = load.last()
                 if took is None:
                     disturbed += 1
@@ -139,6 +145,8 @@ def ours(stand: Stand, port: int, rounds: int) -> Taken:
                     found.append(number / took)
         finally:
             load.close()
+            loop.run_until_complete(layer.flush())
+            loop.close()
         if disturbed:
             say(f"{disturbed} rounds left out: some sockets had read the event from the database")
         return Taken(found, processor_time(pid) - began)
@@ -161,13 +169,12 @@ def theirs(load: Load, pid: int, port: int, requests: Any, number: int, rounds: 
 
 
 def under_daphne(stand: Stand, port: int, rounds: int) -> Taken:
-    requests = taken_off(stand.redis, "everybody", [frame_with_a_place(stand)])
+    requests = taken_off(stand.redis, [[("everybody", frame_with_a_place(stand))]])
     file = write_requests(stand.folder / "daphne", requests)
     command = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
     command += ["benchmarks.peers.consumer_per_socket:application"]
     with serving(command, port, stand.log) as pid:
-        redis = int(stand.redis.rpartition(":")[2].partition("/")[0])
-        return loaded(stand, pid, port, redis, file, rounds, frames=1)
+        return loaded(stand, pid, port, stand.redis_port, file, rounds, frames=1)
 
 
 def under_nchan(stand: Stand, port: int, rounds: int) -> Taken:

@@ -1,7 +1,7 @@
-"""Peers of the live road that are not written in Python: nginx with nchan, and socket.io.
+"""Peers of the live road: a consumer per socket under uvicorn, nginx with nchan, and socket.io.
 
-Each is fetched once into a folder of its own, without root; where that cannot be, `Missing` says
-why.
+The latter are fetched once into a folder of their own, without root; where that cannot be,
+`Missing` says why.
 """
 
 import contextlib
@@ -22,6 +22,9 @@ SOCKET_IO = "socket.io"
 SOCKET_IO_FOLDER = ROOT / ".peer-socketio"
 SOCKET_IO_VERSION = "4.8.4"
 SOCKET_IO_PATH = "/socket.io/?EIO=4&transport=websocket"
+
+UVICORN = "a consumer per socket, uvicorn"
+PEER_APPLICATION = "benchmarks.peers.consumer_per_socket:application"
 
 PUBLISH = "/publish"  # where both take what is to be sent to all, by POST
 
@@ -60,6 +63,19 @@ IN_A_VAR_OF_ITS_OWN = (
 
 class Missing(Exception):
     """Why a peer cannot be had on this machine."""
+
+
+@contextlib.contextmanager
+def under_uvicorn(stand: Stand, port: int) -> Iterator[int]:
+    """A consumer per socket, each user with a group, under the server that is ours too, set up
+    alike; its process id."""
+    command = ["-m", "uvicorn", PEER_APPLICATION, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
+    command += ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off"]
+    command += ["--no-access-log", "--log-level", "warning"]
+    groups = {"HUB_PEER_GROUPS": "users"}
+    with serving(command, port, stand.log, environment=groups) as pid:
+        yield pid
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ OPENING = 180.0  # seconds until all sockets are open
 RUNNING = 300.0  # seconds of a run
 LIMIT = 5.0  # seconds for one event to reach all
 PATIENCE = 15.0  # seconds without an arrival
+IDLE, IDLE_LOOK = 0.05, 0.5  # of a core; seconds
 LOOK = 20.0  # milliseconds between two looks of the load client at its sockets
 
 PLACE = "0" * 20  # of the time at which the event is handed over
@@ -227,6 +228,10 @@ class Stand:
     log: Path
     folder: Path
 
+    @property
+    def redis_port(self) -> int:
+        return int(self.redis.rpartition(":")[2].partition("/")[0])
+
 
 def stand(found: dict[str, str], program: Path, sockets: int) -> Stand:
     """Users with tokens, as many as there will be sockets."""
@@ -275,42 +280,67 @@ def http_post(path: str, body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def taken_off(url: str, group: str, messages: Sequence[dict[str, Any]]) -> list[bytes]:
-    """The requests by which channels_redis hands these messages of a group to Redis."""
+def taken_off(url: str, events: Iterable[Sequence[tuple[str, Any]]]) -> list[bytes]:
+    """For each event, which is messages for groups, the bytes by which the layer hands them to
+    Redis. They are handed to a Redis that nobody else listens to yet, and overheard."""
     import asyncio
 
+    import redis
     from channels.layers import get_channel_layer
 
-    async def send() -> None:
+    async def send(messages: Sequence[tuple[str, Any]]) -> None:
         layer: Any = get_channel_layer()
-        for message in messages:
+        for group, message in messages:
             await layer.group_send(group, message)
-        await layer.flush()
 
-    with overheard(url) as heard:
-        asyncio.run(send())
-        return heard(len(messages))
-
-
-@contextlib.contextmanager
-def overheard(url: str) -> Iterator[Callable[[int], list[bytes]]]:
-    """Gives a function that waits for so many messages that Redis is handed from now on, and
-    answers the requests that hand it the same once more."""
-    import redis
-
+    found = []
     with redis.Redis.from_url(url) as connection, connection.pubsub() as listener:
         listener.psubscribe("*")
         listener.get_message(timeout=LIMIT)
+        with asyncio.Runner() as runner:
+            for messages in events:
+                runner.run(send(messages))
+                found.append(b"".join(_overheard(listener) for _ in messages))
+            runner.run(_flush())
+    return found
 
-        def heard(number: int) -> list[bytes]:
-            found = []
-            while len(found) < number:
-                message = listener.get_message(timeout=LIMIT)
-                if message is None:
-                    raise SystemExit(f"Redis heard {len(found)} of {number} messages")
-                channel, data = message["channel"], message["data"]
-                head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n"
-                found.append(head % (len(channel), channel, len(data)) + data + b"\r\n")
-            return found
 
-        yield heard
+async def _flush() -> None:
+    from channels.layers import get_channel_layer
+
+    layer: Any = get_channel_layer()
+    await layer.flush()
+
+
+def _overheard(listener: Any) -> bytes:
+    """The request that hands Redis the next message once more."""
+    message = listener.get_message(timeout=LIMIT)
+    if message is None:
+        raise SystemExit("Redis did not hear what it was handed")
+    channel, data = message["channel"], message["data"]
+    head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n"
+    return bytes(head % (len(channel), channel, len(data)) + data + b"\r\n")
+
+
+def subscribed(url: str, *, at_least: int = 0, at_most: float = float("inf")) -> None:
+    """Waits until so many channels of Redis have a listener."""
+    import redis
+
+    end = time.monotonic() + OPENING
+    with redis.Redis.from_url(url) as connection:
+        while not at_least <= len(connection.pubsub_channels()) <= at_most:
+            if time.monotonic() > end:
+                raise SystemExit("the server does not subscribe to what its users need")
+            time.sleep(0.1)
+
+
+def settled(pid: int) -> None:
+    """Waits until the process has nothing to do any more."""
+    end, before = time.monotonic() + OPENING, processor_time(pid)
+    while time.monotonic() < end:
+        time.sleep(IDLE_LOOK)
+        now = processor_time(pid)
+        if now - before < IDLE * IDLE_LOOK:
+            return
+        before = now
+    raise SystemExit("the server does not come to rest")

@@ -13,7 +13,8 @@
  *     run FIRST COUNT RATE WINDOW REACH PATIENCE
  *                             hands over COUNT requests, RATE a second, whatever arrives; or with RATE 0 so
  *                             many that WINDOW are under way. Each is for REACH sockets. Ends when all have
- *                             arrived, or when nothing has for PATIENCE seconds.
+ *                             arrived, or when nothing has for PATIENCE seconds; where REACH is 0, when Redis
+ *                             has taken all.
  *                             -> run SENT ARRIVED TOOK LATE P50 P99 MAX
  *
  * An event is known by the number behind "ts": in its frames, which is when it was, or should have been,
@@ -61,7 +62,7 @@ static uint8_t buffer[1 << 18];
 
 static int command;  /* that is under way */
 static int wanted, at_once, frames_wanted;  /* its numbers */
-static int started, waiting, ready, opened, failed, done;
+static int started, waiting, ready, opened, failed, done, next_token;
 static uint64_t began;
 
 static uint64_t look;  /* nanoseconds */
@@ -115,7 +116,8 @@ static void start(struct connection *c)
     c->state = CONNECTING;
     c->frames = c->length = 0;
     c->last = 0;
-    c->token = started++ % token_count;
+    started++;
+    c->token = next_token++ % token_count; /* each socket is another user's, while there are users */
     waiting++;
     connect(c->fd, (struct sockaddr *)&address, sizeof address);
     struct epoll_event e = {.events = EPOLLOUT | EPOLLIN, .data.ptr = c};
@@ -402,9 +404,10 @@ static void finish(void)
         printf("churn %d %d %llu\n", done, failed, (unsigned long long)(at - began));
     else if (command == CLOSING && done + failed >= wanted)
         printf("close %d %d %llu\n", done, failed, (unsigned long long)(at - began));
-    else if (command == RUNNING && ((publish_done() && reached >= expected) ||
+    else if (command == RUNNING && ((publish_done() && expected && reached >= expected) ||
+             (!expected && publish_taken()) ||
              (at - last_arrival > patience && at - publish_last() > patience))) {
-        uint64_t first = publish_first(), last = expected ? last_arrival : publish_last();
+        uint64_t first = publish_first(), last = expected ? last_arrival : at;
         qsort(times, reached, sizeof *times, by_size);
         printf("run %d %ld %llu %llu %llu %llu %llu\n", publish_sent(), reached,
                (unsigned long long)(last > first ? last - first : 0),

@@ -33,6 +33,7 @@ static int at, end, sent, window, reach;
 static uint64_t step; /* between two of them; 0 as the window allows */
 static uint64_t first, next, last, late;
 static uint32_t written; /* of the request under way */
+static long owed; /* answers of Redis: one line for each chunk */
 
 static void connect_to(int port)
 {
@@ -96,6 +97,7 @@ void publish_begin(int from, int number, double rate, int at_once, int sockets)
         exit(2);
     }
     sent = written = late = 0;
+    owed = 0;
     window = at_once;
     reach = sockets;
     step = rate > 0 ? 1e9 / rate : 0;
@@ -120,10 +122,13 @@ static void hear(void)
 {
     char answers[65536];
     int n;
-    while ((n = recv(connection, answers, sizeof answers, MSG_DONTWAIT)) > 0)
+    while ((n = recv(connection, answers, sizeof answers, MSG_DONTWAIT)) > 0) {
         if (answers[0] == '-')
             fprintf(stderr, "%.80s\n", answers);
-    if (n == 0) {
+        for (int i = 0; i < n; i++)
+            owed -= answers[i] == '\n';
+    }
+    if (!n) {
         fprintf(stderr, "wsload: the server of what is published has hung up\n");
         exit(1);
     }
@@ -163,6 +168,7 @@ void publish_now(long arrived)
         if (written < r->size)
             return;
         written = 0;
+        owed += r->place_count;
         sent++;
         at++;
     }
@@ -171,6 +177,11 @@ void publish_now(long arrived)
 int publish_done(void)
 {
     return at >= end;
+}
+
+int publish_taken(void)
+{
+    return publish_done() && owed <= 0;
 }
 
 int publish_sent(void)

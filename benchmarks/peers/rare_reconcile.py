@@ -1,0 +1,8 @@
+"""The hub's settings, with reconcile as rare as it may be: for loads that no database stores."""
+
+from datetime import timedelta
+
+from hub.settings import *  # noqa: F403
+from hub.settings import HUB as HUBS
+
+HUB = {**HUBS, "RECONCILE": timedelta(seconds=15)}
