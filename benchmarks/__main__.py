@@ -22,18 +22,19 @@ from benchmarks.stand import PROGRESS, ROOT, say, since
 
 #: In this order.
 FILES = (
-    *(
-        "live",
-        "live_many",
-        "way",
-        "fanout",
-        "sends",
-        "returning",
-        "inbox",
-        "deliveries",
-        "webpush",
-        "apns",
-    ),
+    "live",
+    "live_many",
+    "live_bursts",
+    "live_singles",
+    "way",
+    "fanout",
+    "sends",
+    "returning",
+    "inbox",
+    "deliveries",
+    "webpush",
+    "apns",
+    "growth",
 )
 LONGEST = 900.0  # seconds that a benchmark may take; one that hangs is ended
 WITH_FULL = frozenset({"growth"})  # these go further with `--full`

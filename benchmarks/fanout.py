@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from benchmarks.stand import (
     LOAD,
     ROOT,
+    Missing,
     environment,
     figure,
     make_users,
@@ -113,11 +114,15 @@ def their_rates(url: str, users: int, rounds: int, *, calls: int = 0) -> dict[st
     """What the peer prints, on a database of its own on the same server."""
     import psycopg
 
+    try:
+        python = environment("notifications", REQUIREMENTS)
+    except Missing as missing:
+        return {"rates": missing, "calls": missing, "versions": {}}
     name = "peer"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     peers = urlsplit(url)._replace(path=f"/{name}").geturl()
-    command = [environment("notifications", REQUIREMENTS), PEER, peers, users, rounds, calls]
+    command = [python, PEER, peers, users, rounds, calls]
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
@@ -128,6 +133,7 @@ def their_rates(url: str, users: int, rounds: int, *, calls: int = 0) -> dict[st
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
     found: dict[str, Any] = json.loads(done.stdout)
+    found["versions"]["its django"] = found["versions"].pop("django")
     return found
 
 
@@ -161,8 +167,7 @@ def main() -> int:
         say(f"django-notifications-hq, {peers:,} users")
         theirs = their_rates(found["DATABASE_URL"], peers, options.rounds)
         known = versions("django", "psycopg", PostgreSQL=found["postgres"])
-        known["django-notifications-hq"] = theirs["versions"]["django-notifications-hq"]
-        known["its django"] = theirs["versions"]["django"]
+        known |= theirs["versions"]
     name = f"one event to {options.users:,} users"
     say(f"memory at most: {tenth} MB for {options.users // 10:,} users, {whole} MB for all")
     unit = "users/s"

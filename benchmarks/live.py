@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import live_peers
-from benchmarks.live_peers import Missing
 from benchmarks.live_stand import (
     NO_COMPILER,
     PATH,
@@ -41,6 +40,7 @@ from benchmarks.live_stand import (
 )
 from benchmarks.stand import (
     LOAD,
+    Missing,
     figure,
     not_taken,
     on_core,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.live_stand import Stand, serving
-from benchmarks.stand import ROOT, say
+from benchmarks.stand import ROOT, Missing, say
 
 NCHAN = "nginx with nchan"
 NCHAN_FOLDER = ROOT / ".peer-nchan"
@@ -59,10 +59,6 @@ IN_A_VAR_OF_ITS_OWN = (
     *("unshare", "--map-root-user", "--mount", "sh", "-c"),
     'mount -t tmpfs none /var/lib && mkdir /var/lib/nginx && exec "$0" "$@"',
 )
-
-
-class Missing(Exception):
-    """Why a peer cannot be had on this machine."""
 
 
 @contextlib.contextmanager

@@ -72,8 +72,7 @@ def main() -> int:
             found["DATABASE_URL"], options.calls, options.rounds, calls=options.calls
         )
         known = versions("django", "psycopg", PostgreSQL=found["postgres"])
-        known["django-notifications-hq"] = theirs["versions"]["django-notifications-hq"]
-        known["its django"] = theirs["versions"]["django"]
+        known |= theirs["versions"]
     lines = [
         figure(
             f"a send to one user, {case}",

@@ -120,8 +120,12 @@ def make_users(number: int) -> list[int]:
     return ids
 
 
+class Missing(Exception):
+    """Why something that a figure needs cannot be had on this machine."""
+
+
 def environment(name: str, requirements: Sequence[str]) -> Path:
-    """The Python of an environment of a peer's own, made on first use."""
+    """The Python of an environment of a peer's own, made on first use. Raises `Missing`."""
     folder = ROOT / f".venv-peer-{name}"
     python = folder / "bin" / "python"
     wanted = "\n".join(requirements)
@@ -129,9 +133,12 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
     if not ready.exists() or ready.read_text() != wanted:
         say(f"making the environment of {name} (once) ...")
         make = [sys.executable, "-m", "venv", "--clear", str(folder)]
-        subprocess.run(make, check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *requirements], check=True)
+        for command in (make, [*pip, *requirements]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                say(done.stderr[-2000:])
+                raise Missing(f"{requirements[0]} cannot be installed from the package index")
         ready.write_text(wanted)
     return python
 
@@ -146,14 +153,16 @@ def figure(
     *,
     unit: str,
     ours: Sequence[float],
-    peer: Sequence[float],
+    peer: Sequence[float] | Missing,
     peer_name: str,
     floor: float | None = None,
     aim: float | None = None,
     versions: dict[str, str],
 ) -> dict[str, Any]:
     """One line of the table: medians of the rounds, and the ratio of the medians, which must
-    reach `floor` and should reach `aim`."""
+    reach `floor` and should reach `aim`. Without its peer it is a line that says why."""
+    if isinstance(peer, Missing):
+        return not_taken(name, peer_name=peer_name, why=str(peer))
     mine, others = statistics.median(ours), statistics.median(peer)
     return {
         "figure": name,

@@ -119,11 +119,13 @@ HEAD = """
 """
 HEAD_WIDTH = 9
 STATE_AND_INBOX = "{state} s LEFT JOIN {inbox} i ON i.user_id = %s"
-# Numbered names, since event and notification share column names.
+# Numbered names, since event and notification share column names. The `+ 0` keeps the planner from
+# merging both tables by their ids: of an inbox that holds most events it would read all events
+# above the page (24 ms instead of 0.1 ms in the middle of 100,000).
 ROWS = f"""
     SELECT {", ".join(f"{name.strip()} AS c{n}" for n, name in enumerate(COLUMNS.split(",")))}
     FROM {{notification}} n
-    LEFT JOIN {{event}} e ON e.id = n.event_id
+    LEFT JOIN {{event}} e ON e.id = n.event_id + 0
     LEFT JOIN {{type}} t ON t.id = e.type_id
     WHERE n.user_id = %s
 """

@@ -1,0 +1,73 @@
+"""What PostgreSQL reads to answer a page: the rows of that page, however many there are."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from notifications import inbox
+from notifications.event_types import sync
+from notifications.models import EventType
+
+pytestmark = [pytest.mark.django_db, pytest.mark.production]
+
+ROWS = 20_000
+
+FILL = """
+    WITH made AS (
+        INSERT INTO hub_event (type_id, title, message, url, tag, priority, timestamp, template)
+        SELECT %s, 'Hello', '', '', '', 'normal', now(), '' FROM generate_series(1, %s)
+        RETURNING id
+    )
+    INSERT INTO hub_notification (user_id, event_id, arrived, version, silent)
+    SELECT %s, id, row_number() OVER (ORDER BY id), row_number() OVER (ORDER BY id), false
+    FROM made RETURNING event_id
+"""
+
+
+@pytest.fixture
+def filled() -> tuple[User, list[int]]:
+    """A user who has everything that was ever sent: the shape in which a merge of both tables
+    looks cheapest."""
+    user = User.objects.create_user("alice")
+    sync()
+    kind = EventType.objects.get(name="post_like")
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, [kind.pk, ROWS, user.pk])
+        events = sorted(row[0] for row in cursor.fetchall())
+        cursor.execute(
+            "UPDATE hub_inbox SET version = %s, unread = %s, unseen = %s, total = %s"
+            " WHERE user_id = %s",
+            [*[ROWS] * 4, user.pk],
+        )
+        cursor.execute("ANALYZE hub_event")
+        cursor.execute("ANALYZE hub_notification")
+    return user, events
+
+
+def rows_read() -> dict[str, int]:
+    """Rows of each table that this transaction has read so far, by scans and by indexes."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+            " FROM pg_stat_xact_user_tables WHERE relname IN ('hub_event', 'hub_notification')"
+        )
+        return dict(cursor.fetchall())
+
+
+def test_a_page_reads_its_own_rows_however_deep_it_is(filled: tuple[User, list[int]]) -> None:
+    user, events = filled
+    for place in (0, 400, ROWS // 2, ROWS - 100):
+        before = events[-1 - place] + 1
+        earlier = rows_read()
+        page = inbox.page(user.pk, before=before)
+        now = rows_read()
+        assert page.results[0]["event"]["id"] == before - 1
+        for table in ("hub_event", "hub_notification"):
+            assert now[table] - earlier[table] <= 2 * 21, (table, place)
+    state = inbox.summary(user.pk)
+    earlier = rows_read()
+    inbox.page(user.pk)
+    inbox.changes(user.pk, epoch=state.epoch, since=state.version - 100)
+    now = rows_read()
+    for table in ("hub_event", "hub_notification"):
+        assert now[table] - earlier[table] <= 2 * (21 + 100), table
