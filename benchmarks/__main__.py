@@ -28,6 +28,7 @@ FILES = (
     "live_singles",
     "way",
     "fanout",
+    "workers",
     "sends",
     "returning",
     "inbox",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import close_old_connections, router
+from django.db import close_old_connections, router, transaction
 from django.utils import timezone
 
 from notifications import announcements, counts, inbox, measures
@@ -56,9 +56,8 @@ def duties() -> list[Duty]:
 def fan_out_due(*, limit: int = BATCH) -> bool:
     """Fans out Audience rows that are due, small ones first; returns whether any was done."""
     using = router.db_for_write(Audience)
-    due = Audience.objects.using(using).due(timezone.now()).order_by("lane", "due", "pk")
-    parts = list(together(due[:limit]))
-    # Several workers see the same rows: in another order each they meet less often.
+    parts = _due_parts(using, limit)
+    # Several workers may see the same rows: in another order each they meet less often.
     random.shuffle(parts)
     pause = 0.0 if Sql(using).postgres else SQLITE_PAUSE
     done = 0
@@ -66,6 +65,17 @@ def fan_out_due(*, limit: int = BATCH) -> bool:
         done += fan_out(*ids, using=using)
         time.sleep(pause)
     return done > 0
+
+
+def _due_parts(using: str, limit: int) -> list[list[int]]:
+    due = Audience.objects.using(using).due(timezone.now()).order_by("lane", "due", "pk")
+    if not Sql(using).postgres:
+        return list(together(due[:limit]))
+    with transaction.atomic(using=using):
+        # past the rows that other workers have in hand; nothing of it stays, not even the locks
+        parts = list(together(due.select_for_update(skip_locked=True)[:limit]))
+        transaction.set_rollback(True, using=using)
+    return parts
 
 
 class _Sweep:

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.utils import timezone
 
-from notifications import fanout, inbox, send_notification
+from notifications import fanout, inbox, send_notification, worker
 from notifications.models import Audience, Event, EventType, Filter, Inbox, Notification
 from notifications.signals import inbox_changed, notified
 from notifications.worker import Worker, duties
@@ -180,13 +180,40 @@ def test_an_audience_whose_event_is_gone_goes_too(alice):
 def test_small_audiences_come_before_large_ones(alice, monkeypatch):
     bulk = audience([alice], lane=Audience.Lane.BULK, due=timezone.now() - timedelta(hours=1))
     small = audience([alice])
-    from notifications import worker
 
     order: list[int] = []
     monkeypatch.setattr(worker, "fan_out", lambda pk, using: bool(order.append(pk)))
     monkeypatch.setattr(worker.random, "shuffle", lambda ids: None)
     worker.fan_out_due()
     assert order == [small.pk, bulk.pk]
+
+
+@pytest.mark.production
+def test_a_worker_goes_past_the_rows_that_others_have_in_hand(alice, bob):
+    taken = [audience([alice]).pk for _ in range(worker.BATCH)]
+    free = audience([bob])
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(Audience.objects.filter(pk__in=taken).select_for_update())
+            held.set()
+            done.wait(20)
+        connection.close()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert held.wait(20)
+        assert worker.fan_out_due()
+        assert not Audience.objects.filter(pk=free.pk).exists()
+        assert Audience.objects.count() == worker.BATCH
+        assert not worker.fan_out_due()
+    finally:
+        done.set()
+        other.join()
+    assert worker.fan_out_due()
+    assert inbox.summary(alice.pk).unread == worker.BATCH
 
 
 def test_a_sender_has_two_seconds_before_the_worker_takes_its_row(alice):
