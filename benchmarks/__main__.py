@@ -36,6 +36,7 @@ FILES = (
     "webpush",
     "apns",
     "growth",
+    "sockets",
 )
 LONGEST = 900.0  # seconds that a benchmark may take; one that hangs is ended
 WITH_FULL = frozenset({"growth"})  # these go further with `--full`

@@ -363,7 +363,8 @@ static void obey(char *line)
     if (sscanf(line, "open %d %d %d", &wanted, &at_once, &frames_wanted) == 3) {
         command = OPENING;
         ready = opened;
-        slots(wanted);
+        if (!opened) /* else they stay where they are: epoll points at them */
+            slots(wanted > token_count ? wanted : token_count);
         room_for(wanted);
     } else if (sscanf(line, "churn %d %d %d", &wanted, &at_once, &frames_wanted) == 3) {
         command = CHURNING;

@@ -1,0 +1,174 @@
+"""Growth of the live road: what a socket costs while their number grows a hundredfold.
+
+    python -m benchmarks.sockets [--small] [--json]
+
+One `manage.py serve` with PostgreSQL and Redis, and 100 to 10,000 signed-in sockets, or as many as
+the machine's descriptors allow. At each number: what the server holds in memory for each, and what
+its processor spends on each delivery of an event to all of them, from the layer's message to the
+last socket; the median of the events. Reconcile is set to 15 s, so that it seldom falls into one.
+What counts is the cheapest number against the dearest: 1 is flat.
+"""
+
+import argparse
+import contextlib
+import resource
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.live import now_text, our_messages, stamped
+from benchmarks.live_stand import NO_COMPILER, Load, Stand, compiled, serving, stand
+from benchmarks.stand import (
+    LOAD,
+    curve,
+    figure,
+    not_taken,
+    on_core,
+    report,
+    say,
+    servers,
+    start_django,
+    versions,
+)
+
+FLOOR = 0.8
+FIRST = (
+    50  # sockets that are open before memory counts: what comes with the first ones is not theirs
+)
+#: sockets: events that count, and as many again at the start of the first number that do not
+NUMBERS = {100: 60, 1_000: 30, 5_000: 10, 10_000: 7}
+SPARE = 300  # descriptors that the server and the load client have for other things
+MEMORY, PROCESSOR = "memory of an idle socket", "processor time of a delivery"
+
+
+@dataclass(frozen=True)
+class Cost:
+    memory: float  # kB for each socket
+    processor: float  # µs for each delivery
+
+
+def costs(stand: Stand, port: int, numbers: dict[int, int]) -> dict[int, Cost]:
+    found = {}
+    with serving(["manage.py", "serve", "--port", str(port)], port, stand.log) as pid:
+        load = Load(stand.program, port, stand.tokens)
+        try:
+            load.open(FIRST)
+            before = resident(pid)
+            for number, events in numbers.items():
+                say(f"{number:,} sockets")
+                load.open(number)
+                memory = (resident(pid) - before) / (number - FIRST)
+                if not found:
+                    deliveries(stand, load, pid, number, events)  # to warm up
+                processor = deliveries(stand, load, pid, number, events)
+                found[number] = Cost(memory, processor)
+        finally:
+            load.close()
+    return found
+
+
+def deliveries(stand: Stand, load: Load, pid: int, sockets: int, events: int) -> float:
+    """Microseconds of the server's processor for a delivery: the median of so many events."""
+    from routing.live.publisher import publish
+
+    make = our_messages(stand.ids[:sockets])
+    found: list[float] = []
+    disturbed = 0
+    while len(found) < events:
+        messages = make()
+        now, began = now_text(), spent(pid)
+        publish([(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages])
+        if load.last() is not None:
+            found.append((spent(pid) - began) * 1e6 / sockets)
+            continue
+        disturbed += 1
+        if disturbed > max(5, events // 4):
+            raise SystemExit("events do not reach all sockets")
+    return statistics.median(found)
+
+
+def spent(pid: int) -> float:
+    """Seconds that the process's threads have spent on a core, to the nanosecond."""
+    return sum(
+        int(path.read_text().split()[0]) / 1e9
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat")
+    )
+
+
+def resident(pid: int) -> float:
+    """The memory that the process holds, in kB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most == resource.RLIM_INFINITY:
+        most = max(NUMBERS) + SPARE
+    numbers = {n: events for n, events in NUMBERS.items() if n + SPARE <= most}
+    if options.small:
+        numbers = {100: 5, 300: 5}
+    on_core(LOAD)()
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(servers(redis=True))
+        program = compiled(found["HUB_DATA"])
+        if program is None:
+            report(
+                [not_taken(MEMORY, why=NO_COMPILER), not_taken(PROCESSOR, why=NO_COMPILER)],
+                as_json=options.json,
+            )
+            return 0
+        start_django(found, DJANGO_SETTINGS_MODULE="benchmarks.peers.rare_reconcile")
+        from tests.servers import free_port
+
+        taken = costs(stand(found, program, max(numbers)), free_port(), numbers)
+        known = versions(
+            *("django", "uvicorn", "uvloop"),
+            PostgreSQL=found["postgres"],
+            **{"Redis server": found["redis"]},
+        )
+    report(lines_of(taken, known), as_json=options.json)
+    return 0
+
+
+def lines_of(taken: dict[int, Cost], known: dict[str, str]) -> list[dict[str, Any]]:
+    first, last = min(taken), max(taken)
+    lines = []
+    for name, unit, costs in (
+        (PROCESSOR, "µs each", {number: cost.processor for number, cost in taken.items()}),
+        (MEMORY, "kB each", {number: cost.memory for number, cost in taken.items()}),
+    ):
+        lines.append(
+            figure(
+                f"{name}, {first:,} to {last:,} sockets",
+                unit=unit,
+                ours=[min(costs.values())],
+                peer=[max(costs.values())],
+                peer_name="the same at its dearest",
+                floor=FLOOR,
+                versions=known,
+            )
+        )
+        lines.append(
+            curve(
+                "growth-sockets",
+                title="What a socket costs while their number grows (one server process)",
+                x="signed-in sockets",
+                y="cost of one, relative to the smallest number",
+                series=f"{name} ({costs[first]:,.3g} {unit})",
+                points=[(number, cost / costs[first]) for number, cost in costs.items()],
+                log="x",
+                band=(FLOOR, 1 / FLOOR, "flat"),
+            )
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
