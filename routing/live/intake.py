@@ -13,6 +13,7 @@ from routing.live.redis_layer import Shards, is_redis
 logger = logging.getLogger(__name__)
 
 SLICE = 0.01  # seconds of messages after which sockets get their turn
+WAITED = 0.0005  # seconds between two messages that mean that the reader had to wait
 
 Take = Callable[[Message], None]
 
@@ -57,10 +58,12 @@ class LayerIntake:
         return [self._read(take)]
 
     async def _read(self, take: Take) -> None:
-        turn = time.monotonic()
+        turn = Turn()
         while True:
-            take(await self._layer.receive(self._channel))
-            turn = await _pause(turn)
+            message = await self._layer.receive(self._channel)
+            turn.go_on()
+            take(message)
+            await turn.pause()
 
     def canary_groups(self, name: str) -> list[str]:
         return [f"hub.canary.{name}.0"]
@@ -102,7 +105,7 @@ class RedisIntake:
 
     async def _read(self, connection: Any, take: Take) -> None:
         deserialize = self._layer.deserialize
-        turn = time.monotonic()
+        turn = Turn()
         while True:
             # returns without a pause as long as it finds something in what has come together
             kind, _, data = await connection.read_response(disable_decoding=True, timeout=math.inf)
@@ -113,8 +116,9 @@ class RedisIntake:
             except Exception as error:
                 logger.warning("message not understood error=%r", error)
                 continue
+            turn.go_on()
             take(message)
-            turn = await _pause(turn)
+            await turn.pause()
 
     def canary_groups(self, name: str) -> list[str]:
         found: dict[int, str] = {}
@@ -130,11 +134,25 @@ class RedisIntake:
             await pool.disconnect()
 
 
-async def _pause(turn: float) -> float:
-    """Others need the loop too: messages that are there are answered without one. `turn` is when
-    they last had it, by time.monotonic()."""
-    now = time.monotonic()
-    if now - turn <= SLICE:
-        return turn
-    await asyncio.sleep(0)
-    return now
+class Turn:
+    """A reader's turn of the event loop: it ends where the reader has to wait, or after a slice."""
+
+    __slots__ = ("_began", "_done")
+
+    def __init__(self) -> None:
+        self._began = self._done = 0.0
+
+    def go_on(self) -> None:
+        """Before a message is handled."""
+        now = time.monotonic()
+        if now - self._done > WAITED:
+            self._began = now
+
+    async def pause(self) -> None:
+        """After it: messages that are there are answered without a wait, and others need the loop
+        too."""
+        self._done = time.monotonic()
+        if self._done - self._began > SLICE:
+            await asyncio.sleep(0)
+            # what was due has been written meanwhile, which is none of the next slice
+            self._began = self._done = time.monotonic()
