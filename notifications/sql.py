@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, models
 
 from notifications.audiences import key_field
 from notifications.models import (
@@ -132,21 +132,37 @@ class Sql:
         Its columns are to have types that no migration changes, and each parameter a type that
         the text tells (casts). `varied`: the text is another one this time.
         """
-        if not self.postgres:
-            return self.rows(template, parameters)
-        with self.connection.cursor() as cursor:
-            if self.prepares and not varied:
-                # Django's own cursor writes the parameters into the text: another text each time
-                cursor.cursor = _prepared_cursor()(self.connection.connection)
-                cursor.execute(self.text(template), list(map(_unknown, parameters)))
-            elif self.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding"):
-                cursor.execute(self.text(template), parameters)
-            else:
-                # both go out as one message, and so are one transaction
-                cursor.execute(f"{NAMED_ROWS};{self.text(template)}", parameters)
-                cursor.nextset()
+        with self._cursor_again(varied) as cursor:
+            self._again(cursor, template, parameters, varied=varied)
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
+
+    def run_again(self, template: str, parameters: list[Any]) -> None:
+        """As `rows_again`, where nothing is answered."""
+        with self._cursor_again(varied=False) as cursor:
+            self._again(cursor, template, parameters, varied=False)
+
+    def _cursor_again(self, varied: bool) -> Any:
+        if varied or not self.prepares:
+            return self.connection.cursor()
+        # Django's own cursor writes the parameters into the text: another text each time. This is
+        # how it wraps one (errors, the log of queries), without making its own one first.
+        self.connection.ensure_connection()
+        return self.connection._prepare_cursor(_prepared_cursor()(self.connection.connection))
+
+    def _again(self, cursor: Any, template: str, parameters: list[Any], *, varied: bool) -> None:
+        statement = self.text(template)
+        if self.prepares and not varied:
+            cursor.execute(statement, list(map(_unknown, parameters)))
+        elif not self.postgres or self._binds_at_server():
+            cursor.execute(statement, parameters)
+        else:
+            # both go out as one message, and so are one transaction
+            cursor.execute(f"{NAMED_ROWS};{statement}", parameters)
+            cursor.nextset()
+
+    def _binds_at_server(self) -> bool:
+        return bool(self.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding"))
 
     def run(self, template: str, parameters: list[Any]) -> int:
         with self.connection.cursor() as cursor:
@@ -206,6 +222,19 @@ def _names(using: str, vendor: str, user_model: str) -> dict[str, str]:
         "least": "LEAST" if postgres else "min",
         "for_update": "FOR UPDATE" if postgres else "",
     }
+
+
+@cache
+def columns_of(model: type[models.Model], using: str) -> tuple[str, list[str]]:
+    """All columns of a table `t` on PostgreSQL for `Sql.rows_again`, and what they are called in
+    `from_db`. With casts: a prepared statement lives on when a migration makes a column longer."""
+    connection, fields = connections[using], model._meta.concrete_fields
+
+    def column(field: Any) -> str:
+        kind = "text" if isinstance(field, models.CharField) else field.rel_db_type(connection)
+        return f"t.{connection.ops.quote_name(field.column)}::{kind}"
+
+    return ", ".join(map(column, fields)), [field.attname for field in fields]
 
 
 @cache

@@ -78,12 +78,6 @@ def hold(rows: Sequence[tuple[Any, str, int]]) -> None:
         cursor.execute(statement, values)
 
 
-def looking(user_ids: Iterable[Any]) -> set[Any]:
-    """Those of these users who have a live client now."""
-    rows = Presence.objects.filter(user__in=list(user_ids), until__gt=timezone.now())
-    return set(rows.values_list("user_id", flat=True))
-
-
 def acked(user_ids: Iterable[Any], *, epoch: str) -> dict[Any, int]:
     """What each of these users has acknowledged in this epoch; who has not is left out."""
     rows = Presence.objects.filter(user__in=list(user_ids), epoch=epoch, acked__gt=0)

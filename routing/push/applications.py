@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 from django.db.models import F
 
+from notifications.sql import Sql, columns_of
 from routing.conf import conf
 from routing.push import credentials as sealing
 from routing.push import pausing
@@ -81,11 +82,22 @@ def alias(using: str | None = None) -> str:
 def current(*, using: str | None = None) -> Applications:
     """All applications by one query, after the settings were compared with their rows."""
     database = alias(using)
-    rows = list(Application.objects.using(database))
+    rows = _read(database)
     if _differs(rows):
         sync(using=database)
-        rows = list(Application.objects.using(database))
+        rows = _read(database)
     return Applications({row.pk: row for row in rows}, database)
+
+
+def _read(using: str) -> list[Application]:
+    sql = Sql(using)
+    if not sql.postgres:
+        return list(Application.objects.using(using))
+    columns, names = columns_of(Application, using)
+    table = sql.connection.ops.quote_name(Application._meta.db_table)
+    statement = f"SELECT {columns} FROM {table} t ORDER BY t.backend, t.name"  # noqa: S608 - names
+    rows = sql.rows_again(statement, [])
+    return [Application.from_db(using, names, row) for row in rows]
 
 
 def _wanted() -> dict[str, dict[str, Any]]:

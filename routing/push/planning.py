@@ -4,20 +4,25 @@ Runs inside the transaction of a fan-out, under the locks of its inboxes: it rea
 asks nobody and locks nothing.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from django.db.models import Max
 from django.utils import timezone
 
 from notifications import EVERYONE
 from notifications.event_types import declaration_of
-from notifications.models import Channel, Event, Filter, Priority
-from routing import presence
+from notifications.models import Event, Priority
+from notifications.representation import author_key
+from notifications.sql import Sql
 from routing.conf import conf
+from routing.presence import Presence
 from routing.push import applications, quiet_hours
-from routing.push.models import Delivery, Device, Walk
+from routing.push.models import Delivery, Device, Preference, Walk
+from routing.push.quiet_hours import QuietHours
 
 RANKS = {
     Priority.HIGH: Delivery.Rank.HIGH,
@@ -47,88 +52,157 @@ def plan_walk(event: Event, *, using: str) -> None:
         )
 
 
+# All that speaks for or against a push to a device, or puts it off. The casts: a prepared statement
+# lives on when a migration makes a column longer.
+READ = """
+    SELECT d.id, d.user_id, CAST(d.backend AS text), d.application_id, CAST(d.origin AS text),
+        f.enabled, p.user_id IS NOT NULL, q.quiet_start, q.quiet_end, CAST(q.time_zone AS text)
+    FROM {device} d
+    LEFT JOIN {filter} f ON f.type_id = %s AND f.channel = 'push' AND f.user_id = d.user_id
+    LEFT JOIN {presence} p ON p.user_id = d.user_id AND p.until > %s
+    LEFT JOIN {preference} q ON q.user_id = d.user_id AND q.quiet_start IS NOT NULL
+    WHERE d.active AND {whose}
+    ORDER BY d.id
+"""
+TABLES = {"device": Device, "presence": Presence, "preference": Preference, "delivery": Delivery}
+
+
+class Found(NamedTuple):
+    """An active device, and what its user wishes; columns of `READ`."""
+
+    device_id: int
+    user_id: Any
+    backend: str
+    application_id: int | None
+    origin: str
+    #: The user's filter; None where nothing was chosen.
+    chosen: bool | None
+    #: Whether a client of the user is there.
+    looking: bool
+    hours: QuietHours | None
+
+
 def plan_users(event: Event, user_ids: Sequence[Any], *, using: str) -> int:
     """Plans for the active devices of these users; returns how many deliveries that makes."""
-    devices = list(
-        Device.objects.using(using)
-        .active()
-        .filter(user__in=user_ids)
-        .order_by("pk")
-        .only("user_id", "backend", "application_id", "origin")
-    )
-    return plan_devices(event, devices, using=using)
+    sql = Sql(using)
+    return _plan(event, "d.user_id {in_keys}", sql.keys(user_ids), sql)
 
 
-def plan_devices(event: Event, devices: Iterable[Device], *, using: str) -> int:
-    """Plans for devices whose users have the notification; what is planned already stays."""
+def plan_devices(event: Event, device_ids: Sequence[int], *, using: str) -> int:
+    """As `plan_users`, for some devices of users who have the notification."""
+    sql = Sql(using)
+    ids = json.dumps(list(device_ids))
+    if sql.postgres:
+        return _plan(event, "d.id = ANY(%s::bigint[])", "{" + ids[1:-1] + "}", sql)
+    return _plan(event, "d.id IN (SELECT value FROM json_each(%s))", ids, sql)
+
+
+def _plan(event: Event, whose: str, keys: Any, sql: Sql) -> int:
+    """What is planned already stays."""
     at = timezone.now()
     if event.expires_at is not None and event.expires_at <= at:
         return 0
-    found = list(devices)
-    wanted = unmuted(event, {device.user_id for device in found}, using=using)
-    found = [device for device in found if device.user_id in wanted]
-    if not found:
-        return 0
-    times = _times(event, wanted, at=at, using=using)
-    known = applications.current(using=using)
+    statement = _named(READ, sql).replace("{whose}", whose)
+    found = map(_found, sql.rows_again(statement, [event.type_id, sql.time(at), keys]))
+    critical, default = event.type.critical, default_of(event)
+    wanted = [
+        device
+        for device in found
+        # nobody can switch off a critical one
+        if critical or (default if device.chosen is None else device.chosen)
+    ]
+    if wanted:
+        _store(event, _rows(event, wanted, at, sql), at, sql)
+    return len(wanted)
+
+
+def _found(row: tuple[Any, ...]) -> Found:
+    device_id, user_id, backend, application_id, origin, chosen, looking, *span = row
+    hours = quiet_hours.of_columns(*span)
+    key = author_key(user_id)
+    return Found(device_id, key, backend, application_id, origin, chosen, looking, hours)
+
+
+def _rows(event: Event, devices: Iterable[Found], at: datetime, sql: Sql) -> list[dict[str, Any]]:
+    """What differs between the deliveries of an event, by column."""
+    critical, grace, wait = event.type.critical, grace_of(event), conf().push_wait
+    known = applications.current(using=sql.connection.alias)
     rows = []
-    for device in found:
+    for device in devices:
+        due, end = at, None
+        if not critical:
+            due = at + grace if device.looking else at
+            end = device.hours.end_after(due) if device.hours is not None else None
         application = known.of_device(device.backend, device.application_id)
-        due, quiet = times[device.user_id]
         rows.append(
-            Delivery(
-                event_id=event.pk,
-                user_id=device.user_id,
-                device_id=device.pk,
-                application=application,
-                backend=device.backend,
-                origin=device.origin,
-                rank=RANKS[Priority(event.priority)],
-                due=due,
-                quiet=quiet,
-                expires_at=expiry(event, due),
-                created_at=at,
-            )
+            {
+                "user_id": device.user_id,
+                "device_id": device.device_id,
+                "application_id": None if application is None else application.pk,
+                "backend": device.backend,
+                "origin": device.origin,
+                "due": end or due,
+                "quiet": end is not None,
+                "expires_at": expiry(event, end or due, wait),
+            }
         )
-    Delivery.objects.using(using).bulk_create(rows, ignore_conflicts=True)
-    return len(rows)
+    return rows
 
 
-def unmuted(event: Event, user_ids: Iterable[Any], *, using: str) -> set[Any]:
-    """Those who get pushes of this type. Nobody can switch off a critical one."""
-    users = set(user_ids)
-    if event.type.critical or not users:
-        return users
-    rows = Filter.objects.using(using).filter(
-        type=event.type_id, channel=Channel.PUSH, user__in=users
-    )
-    chosen = dict(rows.values_list("user_id", "enabled"))
-    default = default_of(event)
-    return {user_id for user_id in users if chosen.get(user_id, default)}
+STORE = """
+    INSERT INTO {delivery} ({columns}, {differing})
+    SELECT {values}, {differing} FROM json_to_recordset(%s::json) AS r({typed})
+    ON CONFLICT (event_id, device_id) DO NOTHING
+"""
+
+
+def _store(event: Event, rows: list[dict[str, Any]], at: datetime, sql: Sql) -> None:
+    rank = RANKS[Priority(event.priority)].value
+    shared = {"event_id": event.pk, "rank": rank, "created_at": at}
+    if not sql.postgres:
+        made = [Delivery(**shared, **row) for row in rows]
+        Delivery.objects.using(sql.connection.alias).bulk_create(made, ignore_conflicts=True)
+        return
+    statement, values = _storing(sql.connection.alias, tuple(rows[0]))
+    given = [shared.get(name, value) for name, value in values]
+    sql.run_again(statement, [*given, json.dumps(rows, default=str)])
+
+
+@cache
+def _storing(using: str, differing: tuple[str, ...]) -> tuple[str, list[tuple[str, Any]]]:
+    """`STORE`, and for each of its parameters a column and the model's default."""
+    sql, blank = Sql(using), Delivery()
+    types = {
+        field.attname: field.rel_db_type(sql.connection)
+        for field in Delivery._meta.concrete_fields
+        if not field.primary_key
+    }
+    given = {name: getattr(blank, name) for name in types if name not in differing}
+    values = [(name, getattr(value, "value", value)) for name, value in given.items()]
+    words = {
+        "columns": ", ".join(name for name, _ in values),
+        "values": ", ".join(f"%s::{types[name]}" for name, _ in values),
+        "differing": ", ".join(differing),
+        "typed": ", ".join(f"{name} {types[name]}" for name in differing),
+    }
+    statement = _named(STORE, sql)
+    for word, text in words.items():
+        statement = statement.replace(f"{{{word}}}", text)
+    return statement, values
+
+
+def _named(template: str, sql: Sql) -> str:
+    """With the names of push's tables; those of the domain are filled in by `Sql`."""
+    for word, model in TABLES.items():
+        name = sql.connection.ops.quote_name(model._meta.db_table)
+        template = template.replace(f"{{{word}}}", name)
+    return template
 
 
 def default_of(event: Event) -> bool:
     """Whether the event is pushed to who has chosen nothing. A sender that gives push options, or
     true, wants it pushed; what the user has chosen counts more."""
     return bool(event.type.push) if event.push is None else event.push is not False
-
-
-def _times(
-    event: Event, users: Iterable[Any], *, at: datetime, using: str
-) -> dict[Any, tuple[datetime, bool]]:
-    """When each user's deliveries are due, and whether it is quiet hours that they wait for."""
-    if event.type.critical:
-        return dict.fromkeys(users, (at, False))
-    users = list(users)
-    grace = grace_of(event)
-    looking = presence.looking(users) if grace else set()
-    hours = quiet_hours.of_users(users, using=using)
-    found = {}
-    for user_id in users:
-        due = at + grace if user_id in looking else at
-        end = hours[user_id].end_after(due) if user_id in hours else None
-        found[user_id] = (end or due, end is not None)
-    return found
 
 
 def grace_of(event: Event) -> timedelta:
@@ -139,7 +213,7 @@ def grace_of(event: Event) -> timedelta:
     return conf().grace
 
 
-def expiry(event: Event, due: datetime) -> datetime:
-    """When nothing is tried any more, whatever the delivery waits for."""
-    latest = due + conf().push_wait
+def expiry(event: Event, due: datetime, wait: timedelta) -> datetime:
+    """When nothing is tried any more, whatever the delivery waits for; at most for `wait`."""
+    latest = due + wait
     return latest if event.expires_at is None else min(latest, event.expires_at)

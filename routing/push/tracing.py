@@ -5,11 +5,11 @@ from typing import Any
 from django.db.models import Count, Exists, Min, OuterRef, Q
 
 from notifications import inbox
-from notifications.models import Channel, Event, Notification
+from notifications.models import Channel, Event, Filter, Notification
 from notifications.tracing import Fact, Happening, Section, muting
 from routing.presence import Presence
 from routing.push.models import Delivery, Device, Walk
-from routing.push.planning import default_of, unmuted
+from routing.push.planning import default_of
 
 State = Delivery.State
 
@@ -179,7 +179,7 @@ def _not_pushed(event: Event, user: Any, notification: Notification, using: str)
     """Why there is no delivery, as far as it can be told now."""
     if event.push is False:
         why = "the sender wanted none"
-    elif user.pk not in unmuted(event, [user.pk], using=using):
+    elif _mutes(event, user, using):
         at = notification.arrived_at or event.timestamp
         why = muting(event, user, at, channel=Channel.PUSH, using=using)
         if not default_of(event) and "by default" not in why:
@@ -189,3 +189,12 @@ def _not_pushed(event: Event, user: Any, notification: Notification, using: str)
     else:
         why = "no device was active when it arrived, or the record of it is over"
     return Happening(what="Not pushed", note=why)
+
+
+def _mutes(event: Event, user: Any, using: str) -> bool:
+    """Whether no push of this type goes to the user, by their filter or by the type's default."""
+    rows = Filter.objects.using(using).filter(
+        type=event.type_id, channel=Channel.PUSH, user=user.pk
+    )
+    chosen = rows.values_list("enabled", flat=True).first()
+    return not event.type.critical and not (default_of(event) if chosen is None else chosen)

@@ -78,5 +78,5 @@ def _plan(event: Event, devices: list[Device], using: str) -> None:
         .values_list("user_id", flat=True)
     )
     planning.plan_devices(
-        event, [device for device in devices if device.user_id in have], using=using
+        event, [device.pk for device in devices if device.user_id in have], using=using
     )

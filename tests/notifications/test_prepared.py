@@ -84,6 +84,7 @@ def test_an_event_type_that_was_changed_elsewhere_counts_with_the_next_send(
 def test_columns_that_a_migration_makes_longer_end_no_send(
     alice: Any, elsewhere: psycopg.Connection[Any]
 ) -> None:
+    anew()
     send_notification("post_like", users=alice)
     for table, column, length in (
         ("hub_eventtype", "title", 300),

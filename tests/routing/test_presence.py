@@ -9,16 +9,17 @@ from django.utils import timezone
 
 from routing import presence
 from routing.models import Presence
+from tests.routing.leases import looking
 
 
 def test_a_lease_is_held_and_ends_by_itself(alice: Any, bob: Any) -> None:
     presence.hold([(alice.pk, "", 0)])
-    assert presence.looking([alice.pk, bob.pk]) == {alice.pk}
+    assert looking([alice.pk, bob.pk]) == {alice.pk}
     until = Presence.objects.get().until
     assert until is not None
     assert abs(until - timezone.now() - presence.LEASE) < timedelta(seconds=5)
     Presence.objects.update(until=timezone.now() - timedelta(microseconds=1))
-    assert presence.looking([alice.pk]) == set()
+    assert looking([alice.pk]) == set()
 
 
 def test_a_lease_is_never_shortened(alice: Any) -> None:
@@ -49,7 +50,7 @@ def test_many_in_one_statement(
     users = [make_user(f"user{number}") for number in range(200)]
     with django_assert_num_queries(1):
         presence.hold([(user.pk, "e", number) for number, user in enumerate(users)])
-    assert len(presence.looking([user.pk for user in users])) == 200
+    assert len(looking([user.pk for user in users])) == 200
     assert presence.acked([users[7].pk, users[8].pk], epoch="e") == {users[7].pk: 7, users[8].pk: 8}
     presence.hold([])
 

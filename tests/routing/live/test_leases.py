@@ -8,13 +8,14 @@ from asgiref.sync import sync_to_async
 
 from routing import presence
 from routing.live.runtime import Runtime
+from tests.routing import leases
 from tests.routing.live.fakes import FakeServer
 from tests.routing.live.test_consumer import send
 from tests.waiting import await_for
 
 SignedIn = Callable[..., FakeServer]
 
-looking = sync_to_async(presence.looking)
+looking = sync_to_async(leases.looking)
 acked = sync_to_async(presence.acked)
 
 
