@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, IntegrityError, models, transaction
 from django.utils import timezone
 
-from notifications import inbox, left_out, measures
+from notifications import events, inbox, left_out, measures
 from notifications.audiences import CHUNK, EVERYONE
 from notifications.models import Audience, Event
 from notifications.signals import Arrived, Recipient, notified, only_push_listens
@@ -111,14 +111,8 @@ def _fan_out(
         audiences = list(rows.select_for_update(skip_locked=_can_skip(using)))
         if not audiences:
             return 0
-        event = (
-            Event.objects.using(using)
-            .select_related("type", "author")
-            .filter(pk=audiences[0].event_id)
-            .first()
-        )
         kept = []
-        if event is not None:
+        for event in events.with_types([audiences[0].event_id], using=using):
             kept = deliver(event, audiences, using=using, fresh=fresh, ensured=ensured)
         for audience in kept:
             keep_for_planning(audience)

@@ -144,9 +144,10 @@ def _told(row: tuple[Any, ...], words: OwnWords = NONE) -> list[Recipient]:
     pushed = map(set(pushable).__contains__, users) if pushable else repeat(False)
     own = map(words.get, users) if words else repeat(None)
     make: Any = tuple.__new__  # past the class's own call, for thousands of rows
-    # in user order as they were raised; said nowhere, so once more
-    rows = sorted(zip(users, versions, unread, unseen, quiet, pushed, own), key=FIRST)  # noqa: B905
-    return list(map(partial(make, Recipient), rows))
+    rows = zip(users, versions, unread, unseen, quiet, pushed, own)  # noqa: B905 - some repeat
+    found = list(map(partial(make, Recipient), rows))
+    found.sort(key=FIRST)  # they come so, but PostgreSQL does not promise it
+    return found
 
 
 def _recipients(sql: Sql, rows: list[tuple[Any, ...]], words: OwnWords = NONE) -> list[Recipient]:

@@ -5,15 +5,15 @@ taken in already stands in the locked row itself, which is read again after a wa
 number and the events come from one snapshot, so that no event below the number is missing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from django.utils import timezone
 
+from notifications.events import with_types
 from notifications.inbox.rows import announce
-from notifications.models import Event, EventType
 from notifications.signals import Arrived, Recipient
 from notifications.sql import Sql
 
@@ -95,38 +95,8 @@ def take_in_at_once(user_ids: Sequence[Any], *, using: str) -> int | None:
     }
     if not found:
         return 0
+    events = with_types(list(found), using=using)
     # in the order of their numbers, so that a socket hears an inbox's numbers in theirs
-    for event in sorted(_events(list(found), sql), key=lambda event: event.broadcast or 0):
+    for event in sorted(events, key=lambda event: event.broadcast or 0):
         announce(Arrived(event=event, recipients=found[event.pk]), using=using)
     return sum(map(len, found.values()))
-
-
-EVENTS = """
-    SELECT {columns} FROM {event} e JOIN {type} t ON t.id = e.type_id WHERE e.id = ANY(%s::bigint[])
-"""
-
-
-def _events(ids: list[int], sql: Sql) -> list[Event]:
-    """These events with their types. To build the query for them takes the ORM three times as
-    long as all else that is done for one user; authors of broadcasts are few, and load late."""
-    quote = sql.connection.ops.quote_name
-    event_fields, type_fields = Event._meta.concrete_fields, EventType._meta.concrete_fields
-    columns = [f"e.{quote(field.column)}" for field in event_fields]
-    columns += [f"t.{quote(field.column)}" for field in type_fields]
-    found = []
-    for row in sql.rows(EVENTS.replace("{columns}", ", ".join(columns)), [ids]):
-        values = iter(row)
-        event = _made(Event, event_fields, values, sql)
-        event.type = _made(EventType, type_fields, values, sql)
-        found.append(event)
-    return found
-
-
-def _made(model: Any, fields: Any, values: Iterator[Any], sql: Sql) -> Any:
-    """The model's instance of the next values, as the ORM reads them (JSON comes as text)."""
-    names, read = [], []
-    for field, value in zip(fields, values, strict=False):
-        convert = getattr(field, "from_db_value", None)
-        names.append(field.attname)
-        read.append(convert(value, None, sql.connection) if convert else value)
-    return model.from_db(sql.connection.alias, names, read)
