@@ -108,7 +108,10 @@ class RedisIntake:
         turn = Turn()
         while True:
             # returns without a pause as long as it finds something in what has come together
-            kind, _, data = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            # (with protocol 3, which a URL may ask for, messages are pushes)
+            kind, _, data = await connection.read_response(
+                disable_decoding=True, timeout=math.inf, push_request=True
+            )
             if kind != b"message":
                 continue
             try:

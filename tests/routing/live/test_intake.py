@@ -34,13 +34,22 @@ async def reading(layer: Any) -> AsyncIterator[tuple[Intake, list[Message]]]:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"symmetric_encryption_keys": ["a key"]}, {"prefix": "another"}]
+    ("options", "more"),
+    [
+        ("", {}),
+        ("", {"symmetric_encryption_keys": ["a key"]}),
+        ("", {"prefix": "another"}),
+        ("?protocol=3", {}),
+        ("?decode_responses=true", {"symmetric_encryption_keys": ["a key"]}),
+    ],
 )
-async def test_every_group_of_every_shard_is_heard(redis_server: Any, more: Any) -> None:
+async def test_every_group_of_every_shard_is_heard(
+    redis_server: Any, options: str, more: Any
+) -> None:
     def layer() -> RedisPubSubChannelLayer:
-        return RedisPubSubChannelLayer(hosts=[redis_server.url] * 3, **more)
+        return RedisPubSubChannelLayer(hosts=[redis_server.url + options] * 3, **more)
 
-    sender = layer()
+    sender = RedisPubSubChannelLayer(hosts=[redis_server.url] * 3, **more)
     async with reading(layer()) as (intake, heard):
         assert isinstance(intake, RedisIntake)
         groups = [*intake.canary_groups("me"), *(f"hub.user.i.{number}" for number in range(20))]
