@@ -1,14 +1,14 @@
 """Reading events for the inside of the hub, where it is done again and again."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any
 
 from notifications.models import Event, EventType
-from notifications.sql import Sql
+from notifications.sql import Sql, columns_of
 
 LOAD = """
-    SELECT {columns} FROM {event} e JOIN {type} t ON t.id = e.type_id WHERE e.id = ANY(%s::bigint[])
+    SELECT {columns} FROM {event} e JOIN {type} t ON t.id = e.type_id
+    WHERE e.id = ANY(%s::bigint[]) LIMIT %s
 """
 
 
@@ -22,16 +22,10 @@ def with_types(ids: Sequence[int], *, using: str) -> list[Event]:
     sql = Sql(using)
     if not sql.postgres:
         return list(Event.objects.using(using).select_related("type").filter(pk__in=ids))
-    statement = LOAD.replace("{columns}", _columns(using))
-    return [_event(row, sql) for row in sql.rows(statement, [list(ids)])]
-
-
-@cache
-def _columns(using: str) -> str:
-    quote = Sql(using).connection.ops.quote_name
-    columns = [f"e.{quote(field.column)}" for field in Event._meta.concrete_fields]
-    columns += [f"t.{quote(field.column)}" for field in EventType._meta.concrete_fields]
-    return ", ".join(columns)
+    (of_event, _), (of_type, _) = columns_of(Event, using, table="e"), columns_of(EventType, using)
+    statement = LOAD.replace("{columns}", f"{of_event}, {of_type}")
+    keys = "{" + ",".join(map(str, ids)) + "}"
+    return [_event(row, sql) for row in sql.rows_again(statement, [keys, len(ids)])]
 
 
 def _event(row: Sequence[Any], sql: Sql) -> Event:

@@ -225,14 +225,14 @@ def _names(using: str, vendor: str, user_model: str) -> dict[str, str]:
 
 
 @cache
-def columns_of(model: type[models.Model], using: str) -> tuple[str, list[str]]:
-    """All columns of a table `t` on PostgreSQL for `Sql.rows_again`, and what they are called in
+def columns_of(model: type[models.Model], using: str, *, table: str = "t") -> tuple[str, list[str]]:
+    """All columns of a table, `t`, on PostgreSQL for `Sql.rows_again`, and what they are called in
     `from_db`. With casts: a prepared statement lives on when a migration makes a column longer."""
     connection, fields = connections[using], model._meta.concrete_fields
 
     def column(field: Any) -> str:
         kind = "text" if isinstance(field, models.CharField) else field.rel_db_type(connection)
-        return f"t.{connection.ops.quote_name(field.column)}::{kind}"
+        return f"{table}.{connection.ops.quote_name(field.column)}::{kind}"
 
     return ", ".join(map(column, fields)), [field.attname for field in fields]
 

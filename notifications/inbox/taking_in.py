@@ -18,43 +18,47 @@ from notifications.signals import Arrived, Recipient
 from notifications.sql import Sql
 
 # A template is rendered in each user's language, which is not SQL's: where an event has one,
-# nothing is locked, and the statement only says so.
+# nothing is locked, and the statement only says so. The limits tell the planner that users are few,
+# or else it would plan the statement anew for each of them.
 TAKE_IN = """
     WITH waiting AS MATERIALIZED (
         SELECT e.id, e.broadcast, e.expires_at, e.template,
             e.type_id, t.critical, t.inbox, t.live
         FROM {event} e JOIN {type} t ON t.id = e.type_id
-        WHERE e.broadcast > (SELECT min(b.broadcast) FROM {inbox} b WHERE b.user_id {in_keys})
+        WHERE e.broadcast > (
+                SELECT min(few.broadcast)
+                FROM (SELECT broadcast FROM {inbox} WHERE user_id {in_keys} LIMIT %s) few
+            )
             AND e.broadcast <= (SELECT s.broadcast FROM {state} s WHERE s.id = 1)
-            AND (e.expires_at IS NULL OR e.expires_at > %s)
+            AND (e.expires_at IS NULL OR e.expires_at > %s::timestamptz)
     ), locked AS MATERIALIZED (
         SELECT i.user_id, i.version, i.unread, i.unseen, i.broadcast
         FROM {inbox} i
         WHERE i.user_id {in_keys}
             AND i.broadcast < (SELECT s.broadcast FROM {state} s WHERE s.id = 1)
             AND NOT EXISTS (SELECT 1 FROM waiting WHERE template <> '')
-        ORDER BY i.user_id FOR UPDATE
+        ORDER BY i.user_id LIMIT %s FOR UPDATE
     ), judged AS MATERIALIZED (
-        SELECT l.user_id, w.id AS event_id, w.broadcast, w.expires_at,
-            w.critical OR COALESCE(fi.enabled, w.inbox) AS told,
+        SELECT l.user_id, l.version, l.unread, l.unseen, w.id AS event_id, w.broadcast,
+            w.expires_at,
+            w.id IS NOT NULL AND (w.critical OR COALESCE(fi.enabled, w.inbox)) AS told,
             NOT (w.critical OR COALESCE(fl.enabled, w.live)) AS silent
-        FROM locked l JOIN waiting w ON w.broadcast > l.broadcast
+        FROM locked l LEFT JOIN waiting w ON w.broadcast > l.broadcast
         LEFT JOIN {filter} fi
             ON fi.type_id = w.type_id AND fi.channel = 'inbox' AND fi.user_id = l.user_id
         LEFT JOIN {filter} fl
             ON fl.type_id = w.type_id AND fl.channel = 'live' AND fl.user_id = l.user_id
     ), taken AS MATERIALIZED (
-        SELECT user_id, event_id, expires_at, silent,
+        SELECT user_id, event_id, version, unread, unseen, silent,
             row_number() OVER (PARTITION BY user_id ORDER BY broadcast) AS place
         FROM judged WHERE told
     ), inserted AS (
         INSERT INTO {notification} (user_id, event_id, arrived, version, silent)
-        SELECT l.user_id, n.event_id, l.version + n.place, l.version + n.place, n.silent
-        FROM taken n JOIN locked l ON l.user_id = n.user_id
+        SELECT user_id, event_id, version + place, version + place, silent FROM taken
     ), muted AS (
         INSERT INTO {left_out} (event_id, rule, number, user_ids, at)
-        SELECT event_id, 'muted', count(*), jsonb_agg(user_id), %s
-        FROM judged WHERE NOT told GROUP BY event_id
+        SELECT event_id, 'muted', count(*), jsonb_agg(user_id), %s::timestamptz
+        FROM judged WHERE NOT told AND event_id IS NOT NULL GROUP BY event_id
     ), raised AS (
         UPDATE {inbox} AS i
         SET version = i.version + c.number, unread = i.unread + c.number,
@@ -62,18 +66,16 @@ TAKE_IN = """
             broadcast = (SELECT s.broadcast FROM {state} s WHERE s.id = 1),
             next_expiry = LEAST(i.next_expiry, c.ends)
         FROM (
-            SELECT l.user_id, count(n.place) AS number, min(n.expires_at) AS ends
-            FROM locked l LEFT JOIN taken n ON n.user_id = l.user_id GROUP BY l.user_id
+            SELECT user_id, count(*) FILTER (WHERE told) AS number,
+                min(expires_at) FILTER (WHERE told) AS ends
+            FROM judged GROUP BY user_id
         ) c
         WHERE i.user_id = c.user_id
     )
-    SELECT EXISTS (SELECT 1 FROM waiting WHERE template <> ''), found.*
-    FROM (SELECT 1) one LEFT JOIN (
-        SELECT n.event_id, l.user_id, l.version + n.place AS arrived, l.unread + n.place,
-            l.unseen + n.place, n.silent
-        FROM taken n JOIN locked l ON l.user_id = n.user_id
-    ) found ON TRUE
-    ORDER BY found.event_id, found.user_id
+    SELECT EXISTS (SELECT 1 FROM waiting WHERE template <> ''), n.event_id,
+        n.user_id, n.version + n.place, n.unread + n.place, n.unseen + n.place, n.silent
+    FROM (SELECT 1) one LEFT JOIN taken n ON TRUE
+    ORDER BY n.event_id, n.user_id
 """
 
 
@@ -85,7 +87,8 @@ def take_in_at_once(user_ids: Sequence[Any], *, using: str) -> int | None:
     """
     sql, at = Sql(using), timezone.now()
     keys = sql.keys(user_ids)
-    rows = sql.rows(TAKE_IN, [keys, at, keys, at])
+    few = len(user_ids)
+    rows = sql.rows_again(TAKE_IN, [keys, few, at, keys, few, at])
     if rows[0][0]:
         return None
     found = {
