@@ -26,6 +26,8 @@ FILES = (
     "live_many",
     "live_bursts",
     "live_singles",
+    "live_memory",
+    "live_connects",
     "way",
     "fanout",
     "workers",

@@ -13,7 +13,6 @@ same at 5,000 sockets.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import sys
 import time
@@ -22,37 +21,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import live_peers
+from benchmarks.live_events import told_of
+from benchmarks.live_load import PATH, Load, http_post, write_requests
 from benchmarks.live_stand import (
-    NO_COMPILER,
-    PATH,
     PLACE,
-    WORDS,
-    Load,
     Stand,
-    compiled,
     frame_of,
-    http_post,
     processor_time,
     serving,
-    stand,
+    take,
     taken_off,
-    write_requests,
 )
 from benchmarks.stand import (
-    LOAD,
     Missing,
     figure,
     not_taken,
-    on_core,
-    report,
     say,
-    servers,
-    start_django,
     versions,
 )
 
 WARM_UP = 5  # rounds that do not count, at most
 
+NAME = "one event to {:,} sockets"
 DAPHNE = "a consumer per socket, daphne"
 
 #: peer → floor, aim
@@ -71,30 +61,6 @@ class Taken:
     rates: list[float]
     processor: float
     lost: int = 0  # deliveries that never came
-
-
-def our_messages(ids: list[int]) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
-    """Stores an event for these users and answers what the live road would be told of it."""
-    from django.db import router
-
-    from notifications import send_notification
-    from notifications.fanout import fan_out, together
-    from notifications.models import Audience
-    from routing import receivers
-
-    using = router.db_for_write(Audience)
-
-    caught: list[tuple[str, dict[str, Any]]] = []
-    receivers.publish = caught.extend  # type: ignore[assignment]
-
-    def make() -> list[tuple[str, dict[str, Any]]]:
-        caught.clear()
-        event = send_notification("post_comment", users=ids, data={"ts": PLACE}, **WORDS)
-        for keys in together(Audience.objects.using(using).filter(event=event).order_by("pk")):
-            fan_out(*keys, using=using)
-        return list(caught)
-
-    return make
 
 
 def warm_up_of(rounds: int) -> int:
@@ -124,7 +90,7 @@ def ours(stand: Stand, port: int, rounds: int) -> Taken:
         for group, message in messages:
             await layer.group_send(group, {**message, "event": stamped(message["event"], now)})
 
-    make, number = our_messages(stand.ids), len(stand.ids)
+    number = len(stand.ids)
     found: list[float] = []
     warm_up, disturbed, began = warm_up_of(rounds), 0, 0.0
     with serving(["manage.py", "serve", "--port", str(port)], port, stand.log) as pid:
@@ -132,7 +98,7 @@ def ours(stand: Stand, port: int, rounds: int) -> Taken:
         try:
             load.open(number)
             while len(found) < rounds:
-                loop.run_until_complete(send(make()))
+                loop.run_until_complete(send(told_of(stand.ids)))
                 took = load.last()
                 if took is None:
                     disturbed += 1
@@ -230,13 +196,14 @@ PEERS: dict[str, tuple[Callable[[Stand, int, int], Taken], Callable[[], dict[str
 
 
 def compare(
-    stand: Stand, rounds: int, floors: dict[str, tuple[float | None, float | None]], known: Any
+    stand: Stand, rounds: int, floors: dict[str, tuple[float | None, float | None]]
 ) -> list[dict[str, Any]]:
     """A line for each peer by the clock, and one by the server's processor time."""
     from tests.servers import free_port
 
     number = len(stand.ids)
-    name = f"one event to {number:,} sockets"
+    name = NAME.format(number)
+    known = versions("django", "uvicorn", "uvloop", "websockets", **stand.servers)
     say(f"ours: {number:,} sockets")
     mine = ours(stand, free_port(), rounds)
     clock, processor = [], []
@@ -273,23 +240,12 @@ def main(
     options = parser.parse_args()
     if options.small:
         options.sockets, options.rounds = 50, 3
-    on_core(LOAD)()
-    with contextlib.ExitStack() as stack:
-        found = stack.enter_context(servers(redis=True))
-        program = compiled(found["HUB_DATA"])
-        if program is None:
-            name = f"one event to {options.sockets:,} sockets"
-            report([not_taken(name, why=NO_COMPILER)], as_json=options.json)
-            return 0
-        start_django(found)
-        known = versions(
-            *("django", "uvicorn", "uvloop", "websockets"),
-            PostgreSQL=found["postgres"],
-            **{"Redis server": found["redis"]},
-        )
-        lines = compare(stand(found, program, options.sockets), options.rounds, floors, known)
-    report(lines, as_json=options.json)
-    return 0
+    return take(
+        NAME.format(options.sockets),
+        lambda here: compare(here, options.rounds, floors),
+        sockets=options.sockets,
+        as_json=options.json,
+    )
 
 
 if __name__ == "__main__":

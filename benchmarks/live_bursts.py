@@ -24,31 +24,14 @@ from typing import Any
 
 from benchmarks import live_peers
 from benchmarks.live_events import SETTINGS, Events
-from benchmarks.live_peers import Missing
-from benchmarks.live_stand import (
-    NO_COMPILER,
-    PLACE,
-    Load,
-    Run,
-    Stand,
-    compiled,
-    frame_of,
-    http_post,
-    serving,
-    stand,
-    taken_off,
-    write_requests,
-)
+from benchmarks.live_load import Load, Run, http_post, write_requests
+from benchmarks.live_stand import PLACE, Stand, frame_of, serving, take, taken_off
 from benchmarks.stand import (
-    LOAD,
+    Missing,
     curve,
     figure,
     not_taken,
-    on_core,
-    report,
     say,
-    servers,
-    start_django,
     versions,
 )
 
@@ -144,10 +127,12 @@ def climb(measure: Callable[[float], Point], *, highest: float) -> list[Point]:
         return point.sustained(max(LIMITS))
 
     rate = good = FIRST
-    while tried(rate) and rate < highest:
+    while held := tried(rate):
         good, rate = rate, rate * STEP
+        if rate > highest:
+            break
     bad = rate
-    for _ in range(SEARCHES if good < bad else 0):
+    for _ in range(0 if held else SEARCHES):
         rate = math.sqrt(good * bad)
         if tried(rate):
             good = rate
@@ -184,7 +169,7 @@ def nchan(stand: Stand, options: Any) -> list[Point]:
     frame = frame_of(stand.ids[0])
     assert frame["notification"]["event"]["data"] == {"ts": PLACE}
     body = json.dumps(frame, separators=(",", ":")).encode()
-    number = number_of(options.highest * STEP, options.seconds)
+    number = number_of(options.highest, options.seconds)
     file = write_requests(stand.folder / "posts", [http_post(live_peers.PUBLISH, body)] * number)
     with live_peers.nchan(stand, port):
 
@@ -207,10 +192,22 @@ def best(points: Sequence[Point], p99: float) -> Point | None:
     )
 
 
+def compare(stand: Stand, options: Any) -> list[dict[str, Any]]:
+    """The figures and the curves."""
+    say(f"ours: {options.sockets:,} sockets")
+    mine = ours(stand, options)
+    say(live_peers.NCHAN)
+    try:
+        peer: list[Point] | str = nchan(stand, options)
+    except Missing as missing:
+        peer = str(missing)
+    known = versions("uvicorn", "uvloop", **stand.servers)
+    return lines(options.sockets, mine, peer, known)
+
+
 def lines(
     sockets: int, mine: list[Point], peer: list[Point] | str, known: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """The figures and the curves; `peer` may be why there is none."""
     name, found = NAME.format(sockets), []
     for p99, (floor, aim) in LIMITS.items():
         each = f"{name}, open loop, p99 ≤ {p99} ms"
@@ -275,27 +272,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.small:
         options.sockets, options.seconds, options.highest = 50, 1.0, FIRST * STEP
-    on_core(LOAD)()
-    with servers(redis=True) as found:
-        program = compiled(found["HUB_DATA"])
-        if program is None:
-            name = NAME.format(options.sockets)
-            report([not_taken(name, why=NO_COMPILER)], as_json=options.json)
-            return 0
-        start_django(found)
-        here = stand(found, program, options.sockets)
-        say(f"ours: {options.sockets:,} sockets")
-        mine = ours(here, options)
-        peer: list[Point] | str
-        try:
-            say(live_peers.NCHAN)
-            peer = nchan(here, options)
-        except Missing as missing:
-            peer = str(missing)
-        known = versions("uvicorn", "uvloop", **{"Redis server": found["redis"]})
-        taken = lines(options.sockets, mine, peer, known)
-    report(taken, as_json=options.json)
-    return 0
+    return take(
+        NAME.format(options.sockets),
+        lambda here: compare(here, options),
+        sockets=options.sockets,
+        as_json=options.json,
+    )
 
 
 if __name__ == "__main__":

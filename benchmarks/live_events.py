@@ -14,6 +14,8 @@ from benchmarks.live_stand import PLACE, WORDS
 
 Told = list[tuple[str, dict[str, Any]]]  # groups of the layer, and what they are told
 
+ANNOUNCE = "hub_live_announce"  # under which the live road hears of changes
+
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "benchmarks.peers.rare_reconcile"}
 
 
@@ -56,6 +58,13 @@ class Events:
         return event
 
 
+def told_of(ids: Sequence[int]) -> Told:
+    """Stores an event for these users and answers what the live road would be told of it."""
+    from routing.live.messages import outgoing
+
+    return [one for change in stored(ids) for one in outgoing(change)]
+
+
 def counted_on(told: Any, step: int) -> Any:
     return told._replace(
         version=told.version + step, unread=told.unread + step, unseen=told.unseen + step
@@ -63,22 +72,23 @@ def counted_on(told: Any, step: int) -> Any:
 
 
 def stored(ids: Sequence[int]) -> list[Any]:
-    """Stores an event for these users and answers the changes that it made."""
+    """Stores an event for these users and answers the changes that it made. The live road is not
+    told of them."""
     from django.db import router
 
     from notifications import send_notification
     from notifications.fanout import fan_out, together
     from notifications.models import Audience
-    from notifications.signals import Arrived, inbox_changed
-    from routing.live.publisher import publisher
+    from notifications.signals import inbox_changed
+    from routing.receivers import announce
 
     caught: list[Any] = []
 
     def catch(*, change: Any, **_: Any) -> None:
-        if isinstance(change, Arrived):
-            caught.append(change)
+        caught.append(change)
 
     using = router.db_for_write(Audience)
+    inbox_changed.disconnect(announce, dispatch_uid=ANNOUNCE)
     inbox_changed.connect(catch)
     try:
         event = send_notification("post_comment", users=ids, data={"ts": PLACE}, **WORDS)
@@ -86,7 +96,7 @@ def stored(ids: Sequence[int]) -> list[Any]:
             fan_out(*keys, using=using)
     finally:
         inbox_changed.disconnect(catch)
-    publisher().flush()  # nobody listens yet, and nobody is to hear of it later
+        inbox_changed.connect(announce, dispatch_uid=ANNOUNCE)
     told = sum(len(change.recipients) for change in caught)
     if told != len(ids):
         raise SystemExit(f"{told} of {len(ids)} users were told of an event")

@@ -24,28 +24,19 @@ from typing import Any, NamedTuple
 
 from benchmarks import live_peers
 from benchmarks.live_events import SETTINGS, Events, Told
+from benchmarks.live_load import Load, write_requests
 from benchmarks.live_stand import (
-    NO_COMPILER,
-    Load,
     Stand,
-    compiled,
     frame_of,
     processor_time,
     serving,
-    stand,
     subscribed,
+    take,
     taken_off,
-    write_requests,
 )
 from benchmarks.stand import (
-    LOAD,
     figure,
-    not_taken,
-    on_core,
-    report,
     say,
-    servers,
-    start_django,
     versions,
 )
 
@@ -121,6 +112,50 @@ def publisher_alone(stand: Stand, file: Path, messages: int) -> float:
         load.close()
 
 
+def compare(stand: Stand, messages: int, rounds: int) -> list[dict[str, Any]]:
+    say(f"making {messages:,} messages")
+    draw, total = random.Random(1), WARM_UP + messages
+    places = [draw.randrange(len(stand.ids)) for _ in range(total)]
+    events = Events(stand.ids)
+    mine_file = write_requests(stand.folder / "ours", taken_off(stand.redis, events.to_one(places)))
+    peer_file = write_requests(
+        stand.folder / "theirs", taken_off(stand.redis, their_events(stand, places))
+    )
+    alone = publisher_alone(stand, mine_file, messages)
+    say(f"the publisher alone: {alone:,.0f} messages/s")
+    mine, peer = [], []
+    for number in range(rounds):
+        mine.append(rates(stand, mine_file, served, messages=messages))
+        peer.append(rates(stand, peer_file, live_peers.under_uvicorn, messages=messages))
+        say(
+            f"round {number + 1}: {mine[-1].clock:,.0f} and {peer[-1].clock:,.0f} messages/s,"
+            f" by processor time {mine[-1].processor:,.0f} and {peer[-1].processor:,.0f}"
+        )
+    packages = ("uvicorn", "uvloop", "websockets", "channels", "channels-redis", "redis")
+    name = NAME.format(len(stand.ids))
+    line: dict[str, Any] = {
+        "unit": "messages/s",
+        "peer_name": live_peers.UVICORN,
+        "versions": versions(*packages, **stand.servers),
+    }
+    return [
+        figure(
+            name,
+            ours=[one.clock for one in mine],
+            peer=[one.clock for one in peer],
+            floor=FLOOR,
+            aim=AIM,
+            **line,
+        ),
+        figure(
+            f"{name}, by the server's processor time",
+            ours=[one.processor for one in mine],
+            peer=[one.processor for one in peer],
+            **line,
+        ),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sockets", type=int, default=1000)
@@ -131,60 +166,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.small:
         options.sockets, options.messages, options.rounds = 50, 500, 1
-    name = NAME.format(options.sockets)
-    on_core(LOAD)()
-    with servers(redis=True) as found:
-        program = compiled(found["HUB_DATA"])
-        if program is None:
-            report([not_taken(name, why=NO_COMPILER)], as_json=options.json)
-            return 0
-        start_django(found)
-        here = stand(found, program, options.sockets)
-        say(f"making {options.messages:,} messages")
-        draw, total = random.Random(1), WARM_UP + options.messages
-        places = [draw.randrange(options.sockets) for _ in range(total)]
-        events = Events(here.ids)
-        mine_file = write_requests(
-            here.folder / "ours", taken_off(here.redis, events.to_one(places))
-        )
-        peer_file = write_requests(
-            here.folder / "theirs", taken_off(here.redis, their_events(here, places))
-        )
-        alone = publisher_alone(here, mine_file, options.messages)
-        say(f"the publisher alone: {alone:,.0f} messages/s")
-        mine, peer = [], []
-        for number in range(options.rounds):
-            mine.append(rates(here, mine_file, served, messages=options.messages))
-            peer.append(rates(here, peer_file, live_peers.under_uvicorn, messages=options.messages))
-            say(
-                f"round {number + 1}: {mine[-1].clock:,.0f} and {peer[-1].clock:,.0f} messages/s,"
-                f" by processor time {mine[-1].processor:,.0f} and {peer[-1].processor:,.0f}"
-            )
-        known = versions(
-            *("uvicorn", "uvloop", "websockets", "channels", "channels-redis", "redis"),
-            **{"Redis server": found["redis"]},
-        )
-    line: dict[str, Any] = {"peer_name": live_peers.UVICORN, "versions": known}
-    lines = [
-        figure(
-            name,
-            unit="messages/s",
-            ours=[one.clock for one in mine],
-            peer=[one.clock for one in peer],
-            floor=FLOOR,
-            aim=AIM,
-            **line,
-        ),
-        figure(
-            f"{name}, by the server's processor time",
-            unit="messages/s",
-            ours=[one.processor for one in mine],
-            peer=[one.processor for one in peer],
-            **line,
-        ),
-    ]
-    report(lines, as_json=options.json)
-    return 0
+    return take(
+        NAME.format(options.sockets),
+        lambda here: compare(here, options.messages, options.rounds),
+        sockets=options.sockets,
+        as_json=options.json,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ What counts is the cheapest number against the dearest: 1 is flat.
 """
 
 import argparse
-import contextlib
 import resource
 import statistics
 import sys
@@ -18,18 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.live import now_text, our_messages, stamped
-from benchmarks.live_stand import NO_COMPILER, Load, Stand, compiled, serving, stand
+from benchmarks.live import now_text, stamped
+from benchmarks.live_events import SETTINGS, told_of
+from benchmarks.live_load import Load
+from benchmarks.live_stand import Stand, serving, take
 from benchmarks.stand import (
-    LOAD,
     curve,
     figure,
-    not_taken,
-    on_core,
-    report,
     say,
-    servers,
-    start_django,
     versions,
 )
 
@@ -51,7 +46,8 @@ class Cost:
 
 def costs(stand: Stand, port: int, numbers: dict[int, int]) -> dict[int, Cost]:
     found = {}
-    with serving(["manage.py", "serve", "--port", str(port)], port, stand.log) as pid:
+    command = ["manage.py", "serve", "--port", str(port)]
+    with serving(command, port, stand.log, environment=SETTINGS) as pid:
         load = Load(stand.program, port, stand.tokens)
         try:
             load.open(FIRST)
@@ -73,11 +69,10 @@ def deliveries(stand: Stand, load: Load, pid: int, sockets: int, events: int) ->
     """Microseconds of the server's processor for a delivery: the median of so many events."""
     from routing.live.publisher import publish
 
-    make = our_messages(stand.ids[:sockets])
     found: list[float] = []
     disturbed = 0
     while len(found) < events:
-        messages = make()
+        messages = told_of(stand.ids[:sockets])
         now, began = now_text(), spent(pid)
         publish([(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages])
         if load.last() is not None:
@@ -114,27 +109,19 @@ def main() -> int:
     numbers = {n: events for n, events in NUMBERS.items() if n + SPARE <= most}
     if options.small:
         numbers = {100: 5, 300: 5}
-    on_core(LOAD)()
-    with contextlib.ExitStack() as stack:
-        found = stack.enter_context(servers(redis=True))
-        program = compiled(found["HUB_DATA"])
-        if program is None:
-            report(
-                [not_taken(MEMORY, why=NO_COMPILER), not_taken(PROCESSOR, why=NO_COMPILER)],
-                as_json=options.json,
-            )
-            return 0
-        start_django(found, DJANGO_SETTINGS_MODULE="benchmarks.peers.rare_reconcile")
-        from tests.servers import free_port
+    return take(
+        MEMORY,
+        lambda here: figures(here, numbers),
+        sockets=max(numbers),
+        as_json=options.json,
+    )
 
-        taken = costs(stand(found, program, max(numbers)), free_port(), numbers)
-        known = versions(
-            *("django", "uvicorn", "uvloop"),
-            PostgreSQL=found["postgres"],
-            **{"Redis server": found["redis"]},
-        )
-    report(lines_of(taken, known), as_json=options.json)
-    return 0
+
+def figures(stand: Stand, numbers: dict[int, int]) -> list[dict[str, Any]]:
+    from tests.servers import free_port
+
+    taken = costs(stand, free_port(), numbers)
+    return lines_of(taken, versions("django", "uvicorn", "uvloop", **stand.servers))
 
 
 def lines_of(taken: dict[int, Cost], known: dict[str, str]) -> list[dict[str, Any]]:

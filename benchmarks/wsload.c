@@ -41,6 +41,7 @@
 #include <unistd.h>
 
 #define BATCH 512
+#define MOST 1000000 /* sockets */
 
 enum { NONE, CONNECTING, SHAKING, OPEN, LEAVING };
 enum { IDLE, OPENING, CHURNING, CLOSING, RUNNING };
@@ -337,15 +338,6 @@ static void take(struct connection *c)
     frames(c, end + 4, n - (int)(end + 4 - buffer));
 }
 
-static void slots(int number)
-{
-    static int had;
-    for (int i = 0; i < had; i++)
-        free(connections[i].rest);
-    free(connections);
-    connections = calloc(had = number, sizeof *connections);
-}
-
 static void room_for(long number)
 {
     if (number > times_room)
@@ -363,19 +355,16 @@ static void obey(char *line)
     if (sscanf(line, "open %d %d %d", &wanted, &at_once, &frames_wanted) == 3) {
         command = OPENING;
         ready = opened;
-        if (!opened) /* else they stay where they are: epoll points at them */
-            slots(wanted > token_count ? wanted : token_count);
         room_for(wanted);
     } else if (sscanf(line, "churn %d %d %d", &wanted, &at_once, &frames_wanted) == 3) {
         command = CHURNING;
         ready = started = 0;
-        slots(at_once);
         for (int i = 0; i < at_once && started < wanted; i++)
             start(&connections[i]);
     } else if (!strncmp(line, "close", 5)) {
         command = CLOSING;
         number = opened;
-        for (int i = 0; i < wanted; i++)
+        for (int i = 0; i < started; i++)
             if (connections[i].state == OPEN)
                 depart(&connections[i]);
         wanted = number;
@@ -491,6 +480,7 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
+    connections = calloc(files.rlim_max < MOST ? files.rlim_max : MOST, sizeof *connections);
     port = atoi(argv[1]);
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
