@@ -4,9 +4,9 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
-from django.core.asgi import get_asgi_application
+from routing.live.http import http_application
 
-http = get_asgi_application()
+http = http_application()
 
 from routing.live.asgi import hub_application  # noqa: E402 - needs Django set up
 

@@ -15,6 +15,7 @@ ASK = """
 import asyncio, os, sys
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 from django.core.asgi import get_asgi_application
+from routing.live.http import http_application
 
 async def ask(application, path):
     sent = []
@@ -32,15 +33,15 @@ async def ask(application, path):
     size = sum(len(message.get("body", b"")) for message in sent[1:])
     print(start["status"], headers.get("content-type"), size, headers.get("cache-control"))
 
-application = get_asgi_application()
-for path in sys.argv[1:]:
+application = {"hub": http_application, "django": get_asgi_application}[sys.argv[1]]()
+for path in sys.argv[2:]:
     asyncio.run(ask(application, path))
 """
 
 
-def ask(*paths: str, tmp_path: Path, debug: str) -> list[str]:
+def ask(*paths: str, tmp_path: Path, debug: str, handler: str = "hub") -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ASK, *paths],
+        [sys.executable, "-W", "error", "-c", ASK, handler, *paths],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "HUB_DATA": str(tmp_path), "DEBUG": debug, "SECRET_KEY": "x"},
         capture_output=True,
@@ -52,14 +53,18 @@ def ask(*paths: str, tmp_path: Path, debug: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.parametrize("handler", ["hub", "django"])
 @pytest.mark.parametrize("debug", ["1", "0"])
-def test_served_under_asgi_without_a_step_before(tmp_path: Path, debug: str) -> None:
+def test_served_under_asgi_without_a_step_before(
+    tmp_path: Path, debug: str, handler: str
+) -> None:
     script, style, admin = ask(
         "/static/hub/inbox.js",
         "/static/hub/hub.css",
         "/static/admin/css/base.css",
         tmp_path=tmp_path,
         debug=debug,
+        handler=handler,
     )
     size = (ROOT / "hub/static/hub/inbox.js").stat().st_size
     assert script.startswith(f'200 text/javascript; charset="utf-8" {size} ')
