@@ -10,6 +10,7 @@ from django.db import router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from notifications.compiled import ByText
 from notifications.conf import conf
 from notifications.models import Token
 from notifications.words import clean_text
@@ -19,6 +20,9 @@ PREFIX = "hub_"
 SECRET = 32  # bytes of randomness
 TEXT = re.compile(PREFIX + r"[A-Za-z0-9_-]{20,100}", re.ASCII)
 MAX_NAME = 100  # characters
+
+#: Every request by token asks it, and it alone: whoever is out is out from the next one on.
+BY_DIGEST = ByText(Token, field="digest", related="user")
 
 #: `last_used_at` is right to within this.
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -49,11 +53,10 @@ def find(text: str) -> Token | None:
     if TEXT.fullmatch(text) is None:
         return None
     using = router.db_for_write(Token)
-    rows = Token.objects.using(using)
-    token = rows.select_related("user").filter(digest=digest(text)).first()
+    token = BY_DIGEST.get(digest(text), using=using)
     if token is None or not getattr(token.user, "is_active", True):
         return None
-    note_use(token, rows)
+    note_use(token, Token.objects.using(using))
     return token
 
 

@@ -36,6 +36,25 @@ def test_a_token_is_found_with_its_user(alice: Any, django_assert_num_queries: A
         assert found is not None and found.user == alice and found.name == "phone"
 
 
+def test_what_is_found_is_what_the_orm_gives(alice: Any) -> None:
+    alice.last_login = timezone.now()
+    alice.save()
+    text = tokens.make(alice, name="phone")
+    tokens.find(text)
+    found = tokens.find(text)
+    token = Token.objects.select_related("user").get()
+    assert found is not None and found == token
+    for mine, its in ((found, token), (found.user, token.user)):
+        fields = [field.attname for field in its._meta.concrete_fields]
+        assert [getattr(mine, name) for name in fields] == [getattr(its, name) for name in fields]
+        assert not mine.get_deferred_fields()
+        assert not mine._state.adding and mine._state.db == its._state.db
+    found.user.first_name = "Alice"
+    found.user.save()
+    token.user.refresh_from_db()
+    assert token.user.first_name == "Alice"
+
+
 @pytest.mark.parametrize(
     "text", ["", "hub_", "hub_" + "x" * 43, "x" * 47, "hub_é", "hub_\0", "hub_" + "x" * 5000]
 )

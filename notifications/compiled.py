@@ -1,0 +1,59 @@
+"""Statements that the ORM writes once: of what every request asks for, writing it anew takes longer
+than the database's answer.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from django.db import connections, models
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class ByText(Generic[Row]):
+    """The one row that has a text in a unique field, with the row that one foreign key points to.
+
+    `Model.from_db` and the fields' converters make them, as the ORM does: whatever the other
+    model is, it is what a query for it would have given.
+    """
+
+    def __init__(self, model: type[Row], *, field: str, related: str) -> None:
+        self._model, self._field, self._related = model, field, related
+        self._compiled: dict[str, _Compiled] = {}
+
+    def get(self, text: str, *, using: str) -> Row | None:
+        compiled = self._compiled.get(using)
+        if compiled is None:
+            rows = self._model._default_manager.using(using).select_related(self._related)
+            query = rows.filter(**{self._field: ""}).order_by()
+            compiled = self._compiled[using] = _Compiled(query, self._related)
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            cursor.execute(compiled.sql, [text])
+            found = cursor.fetchone()
+        return None if found is None else compiled.row(list(found), connection)
+
+
+class _Compiled:
+    def __init__(self, rows: models.QuerySet[Any], related: str) -> None:
+        compiler: Any = rows.query.get_compiler(rows.db)
+        self.sql, parameters = compiler.as_sql()
+        if parameters != ("",):
+            raise ValueError("the text must be the only parameter")
+        columns = [column for column, _, _ in compiler.select]
+        self._converters = compiler.get_converters(columns)
+        self._model, self._using = rows.model, rows.db
+        self._link: Any = rows.model._meta.get_field(related)
+        self._names = [column.target.attname for column in columns]
+        # a row's own columns come first
+        self._own = len(rows.model._meta.concrete_fields)
+
+    def row(self, values: list[Any], connection: Any) -> Any:
+        for position, (converters, column) in self._converters.items():
+            for convert in converters:
+                values[position] = convert(values[position], column, connection)
+        own, names = self._own, self._names
+        row = self._model.from_db(self._using, names[:own], values[:own])
+        other = self._link.related_model.from_db(self._using, names[own:], values[own:])
+        self._link.set_cached_value(row, other)
+        return row
