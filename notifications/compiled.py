@@ -2,7 +2,6 @@
 than the database's answer.
 """
 
-from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from django.db import connections, models

@@ -55,9 +55,7 @@ def ask(*paths: str, tmp_path: Path, debug: str, handler: str = "hub") -> list[s
 
 @pytest.mark.parametrize("handler", ["hub", "django"])
 @pytest.mark.parametrize("debug", ["1", "0"])
-def test_served_under_asgi_without_a_step_before(
-    tmp_path: Path, debug: str, handler: str
-) -> None:
+def test_served_under_asgi_without_a_step_before(tmp_path: Path, debug: str, handler: str) -> None:
     script, style, admin = ask(
         "/static/hub/inbox.js",
         "/static/hub/hub.css",

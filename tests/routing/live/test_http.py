@@ -1,4 +1,4 @@
-"""Requests over `http_application()`: one thread each, given back; streams; who leaves is let go."""
+"""Requests over `http_application()`: one thread each, kept; streams; who leaves is let go."""
 
 import asyncio
 import threading
