@@ -34,6 +34,7 @@ FILES = (
     "sends",
     "returning",
     "inbox",
+    "inbox_load",
     "deliveries",
     "webpush",
     "apns",
@@ -61,7 +62,7 @@ def main() -> int:
             found[name] = part
     del os.environ[PROGRESS]
     lines = [line for part in found.values() for line in part.lines]
-    print(table.text(lines))
+    print(table.text(lines, judged=not options.small))
     print(table.versions(lines))
     print(f"{since(began)} in all")
     for name in broken:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 HEAD = ("figure", "peer", "ours", "peer's", "unit", "ratio", "floor", "aim", "")
-BROKEN = "NOT HELD"
+AIM, FLOOR, BROKEN = "aim reached", "floor held", "NOT HELD"
 NUMBERS = frozenset({2, 3, 5, 6, 7})  # columns that stand to the right
 
 
@@ -13,10 +13,10 @@ def verdict(line: dict[str, Any]) -> str:
     if "why" in line:
         return f"not taken: {line['why']}"
     if line["aim"] is not None and line["ratio"] >= line["aim"]:
-        return "aim reached"
+        return AIM
     if line["floor"] is None:
         return ""
-    return "floor held" if line["ratio"] >= line["floor"] else BROKEN
+    return FLOOR if line["ratio"] >= line["floor"] else BROKEN
 
 
 def held(lines: Sequence[dict[str, Any]]) -> bool:
@@ -53,9 +53,12 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def text(lines: Sequence[dict[str, Any]]) -> str:
-    """For a terminal."""
+def text(lines: Sequence[dict[str, Any]], *, judged: bool = True) -> str:
+    """For a terminal. What is not judged has no verdict but that it was not taken."""
     found = [HEAD, *rows(lines)]
+    if not judged:
+        verdicts = (AIM, FLOOR, BROKEN)
+        found = [(*row[:-1], "" if row[-1] in verdicts else row[-1]) for row in found]
     widths = [max(len(row[column]) for row in found) for column in range(len(HEAD))]
     printed = []
     for row in found:

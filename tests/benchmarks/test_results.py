@@ -1,12 +1,14 @@
 """What becomes of the figures: the table, its verdicts, RESULTS.md and its plots."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import results, table
+from benchmarks.__main__ import ended, taken
 from benchmarks.results import Part, keep
 from benchmarks.stand import curve, figure, limit, not_taken
 
@@ -143,3 +145,9 @@ def test_figures_of_two_machines_do_not_meet(
     page = (tmp_path / "RESULTS.md").read_text()
     assert "64 cores" in page and "a page, 3" not in page
     assert not list((tmp_path / "plots").iterdir())
+
+
+def test_a_benchmark_that_breaks_or_hangs_is_no_figure() -> None:
+    assert taken("nothing_of_this_name", small=True, full=False) is None
+    hanging = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert ended(hanging, None, 0.1) == 1
