@@ -12,17 +12,15 @@ same at 5,000 sockets.
 """
 
 import argparse
-import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import live_peers
-from benchmarks.live_events import told_of
-from benchmarks.live_load import PATH, Load, http_post, write_requests
+from benchmarks.live_events import packed, told_of
+from benchmarks.live_load import LIMIT, PATH, Load, http_post, write_requests
 from benchmarks.live_stand import (
     PLACE,
     Stand,
@@ -67,40 +65,19 @@ def warm_up_of(rounds: int) -> int:
     return min(WARM_UP, max(1, rounds // 5))
 
 
-def now_text() -> str:
-    return f"{time.monotonic_ns():020d}"
-
-
-def stamped(event: bytes | str, now: str) -> bytes | str:
-    """The event's JSON with a time in the place that it has for it."""
-    if isinstance(event, bytes):
-        return event.replace(PLACE.encode(), now.encode())
-    return event.replace(PLACE, now)
-
-
 def ours(stand: Stand, port: int, rounds: int) -> Taken:
-    from channels.layers import get_channel_layer
-
-    # as the hub's own publisher does it: one loop, one connection that stays
-    loop = asyncio.new_event_loop()
-    layer: Any = get_channel_layer()
-
-    async def send(messages: list[tuple[str, dict[str, Any]]]) -> None:
-        now = now_text()  # one for all chunks: they belong to one event
-        for group, message in messages:
-            await layer.group_send(group, {**message, "event": stamped(message["event"], now)})
-
     number = len(stand.ids)
-    found: list[float] = []
+    taken = Taken([], 0.0)
     warm_up, disturbed, began = warm_up_of(rounds), 0, 0.0
     with serving(["manage.py", "serve", "--port", str(port)], port, stand.log) as pid:
         load = Load(stand.program, port, stand.tokens)
         try:
             load.open(number)
-            while len(found) < rounds:
-                loop.run_until_complete(send(told_of(stand.ids)))
-                took = load.last()
-                if took is None:
+            while len(taken.rates) < rounds:
+                file = write_requests(stand.folder / "ours", [packed(told_of(stand.ids))])
+                load.publish_to(stand.redis_port, file)
+                run = load.run(0, 1, window=1, reach=number, patience=LIMIT)
+                if run.arrived < number:
                     disturbed += 1
                     if disturbed > rounds:
                         raise SystemExit("events do not reach all sockets")
@@ -108,14 +85,13 @@ def ours(stand: Stand, port: int, rounds: int) -> Taken:
                     warm_up -= 1
                     began = processor_time(pid)
                 else:
-                    found.append(number / took)
+                    taken.rates.append(number * 1e9 / run.took)
         finally:
             load.close()
-            loop.run_until_complete(layer.flush())
-            loop.close()
-        if disturbed:
-            say(f"{disturbed} rounds left out: some sockets had read the event from the database")
-        return Taken(found, processor_time(pid) - began)
+        taken.processor = processor_time(pid) - began
+    if disturbed:
+        say(f"{disturbed} rounds left out: some sockets had read the event from the database")
+    return taken
 
 
 def theirs(load: Load, pid: int, port: int, requests: Any, number: int, rounds: int) -> Taken:

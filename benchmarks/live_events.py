@@ -5,6 +5,7 @@ can be faster than any database. Sockets then stand above their inboxes, which r
 out; a server under such a load has `benchmarks.peers.rare_reconcile` and lives for one run.
 """
 
+import asyncio
 import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,26 @@ def told_of(ids: Sequence[int]) -> Told:
     from routing.live.messages import outgoing
 
     return [one for change in stored(ids) for one in outgoing(change)]
+
+
+def packed(told: Told) -> bytes:
+    """The bytes by which the layer hands an event's messages to Redis."""
+    from channels.layers import get_channel_layer
+    from redis import Connection
+
+    from routing.live.redis_layer import Shards
+
+    async def names() -> list[str]:
+        shards = Shards(layer)
+        return [shards.locate(group)[1] for group, _ in told]
+
+    layer: Any = get_channel_layer()
+    pack = Connection().pack_command
+    return b"".join(
+        part
+        for name, (_, message) in zip(asyncio.run(names()), told, strict=True)
+        for part in pack("PUBLISH", name, layer.serialize(message))
+    )
 
 
 def counted_on(told: Any, step: int) -> Any:

@@ -83,11 +83,6 @@ class Load:
         command = f"run {first} {count} {rate} {window} {reach} {patience}"
         return Run(*self._ask(command, 7, RUNNING))
 
-    def last(self) -> float | None:
-        """Seconds until the last socket had the event that was just sent; None: not all had it."""
-        found = self._read("event", 5, LIMIT)
-        return None if found is None else found[3] / 1e9
-
     def close(self) -> None:
         self.process.kill()
         self.process.wait()

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.live import now_text, stamped
-from benchmarks.live_events import SETTINGS, told_of
-from benchmarks.live_load import Load
+from benchmarks.live_events import SETTINGS, packed, told_of
+from benchmarks.live_load import LIMIT, Load, write_requests
 from benchmarks.live_stand import Stand, serving, take
 from benchmarks.stand import (
     curve,
@@ -67,15 +66,13 @@ def costs(stand: Stand, port: int, numbers: dict[int, int]) -> dict[int, Cost]:
 
 def deliveries(stand: Stand, load: Load, pid: int, sockets: int, events: int) -> float:
     """Microseconds of the server's processor for a delivery: the median of so many events."""
-    from routing.live.publisher import publish
-
     found: list[float] = []
     disturbed = 0
     while len(found) < events:
-        messages = told_of(stand.ids[:sockets])
-        now, began = now_text(), spent(pid)
-        publish([(to, {**one, "event": stamped(one["event"], now)}) for to, one in messages])
-        if load.last() is not None:
+        event = packed(told_of(stand.ids[:sockets]))
+        load.publish_to(stand.redis_port, write_requests(stand.folder / "event", [event]))
+        began = spent(pid)
+        if load.run(0, 1, window=1, reach=sockets, patience=LIMIT).arrived == sockets:
             found.append((spent(pid) - began) * 1e6 / sockets)
             continue
         disturbed += 1

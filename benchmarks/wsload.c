@@ -18,9 +18,7 @@
  *                             -> run SENT ARRIVED TOOK LATE P50 P99 MAX
  *
  * An event is known by the number behind "ts": in its frames, which is when it was, or should have been,
- * handed over. One that somebody else has published is told, outside of `run`, when all sockets have it:
- *
- *     event TS COUNT FIRST LAST P50
+ * handed over. What comes outside of `run` is not counted.
  *
  * Answers the hub's `ping` by `pong`. Ends when standard input ends.
  */
@@ -69,7 +67,6 @@ static uint64_t began;
 static uint64_t look;  /* nanoseconds */
 static uint64_t heard;  /* when it was looked last and something was there */
 static uint64_t arrived;  /* when what was read came to its socket, by the kernel */
-static uint64_t event;  /* the newest that no run has published */
 static uint64_t *times;
 static long reached, expected, times_room;
 static uint64_t last_arrival, patience;
@@ -200,26 +197,12 @@ static void note(struct connection *c, uint64_t ts)
     if (!ts || ts <= c->last)
         return;
     c->last = ts;
-    if (command == RUNNING) {
-        if (reached < times_room)
-            times[reached++] = arrived > ts ? arrived - ts : 0;
-        if (arrived > last_arrival)
-            last_arrival = arrived;
+    if (command != RUNNING)
         return;
-    }
-    if (ts < event)
-        return;
-    if (ts > event) {
-        event = ts;
-        reached = 0;
-    }
-    times[reached++] = arrived - ts;
-    if (reached == opened) {
-        qsort(times, reached, sizeof *times, by_size);
-        printf("event %llu %ld %llu %llu %llu\n", (unsigned long long)ts, reached,
-               (unsigned long long)times[0], (unsigned long long)times[reached - 1],
-               (unsigned long long)part(.5));
-    }
+    if (reached < times_room)
+        times[reached++] = arrived > ts ? arrived - ts : 0;
+    if (arrived > last_arrival)
+        last_arrival = arrived;
 }
 
 static void text(struct connection *c, const uint8_t *data, int size)
@@ -403,13 +386,10 @@ static void finish(void)
                (unsigned long long)(last > first ? last - first : 0),
                (unsigned long long)publish_late(), (unsigned long long)part(.5),
                (unsigned long long)part(.99), (unsigned long long)part(1));
-        event = publish_last() + 1; /* whoever is late has missed the run */
     } else
         return;
-    if (command == CLOSING || command == CHURNING) {
+    if (command == CLOSING || command == CHURNING)
         started = waiting = opened = 0;
-        event = 0;
-    }
     command = IDLE;
     reached = 0;
 }
