@@ -29,6 +29,7 @@ from benchmarks.stand import (
 RETURNS = 500
 MISSED = 100
 TAKE_IN, RESUME, STATEMENTS = 5.0, 30.0, 1  # milliseconds at p50, at p99; statements
+TAKE_IN_AIM, RESUME_AIM = 2.0, 10.0
 
 
 def broadcast() -> int:
@@ -115,6 +116,7 @@ def main() -> int:
             unit="ms",
             ours=percentile(took, 50),
             at_most=TAKE_IN,
+            aim=TAKE_IN_AIM,
             versions=known,
         ),
         limit(
@@ -122,6 +124,7 @@ def main() -> int:
             unit="ms",
             ours=percentile(resumed, 99),
             at_most=RESUME,
+            aim=RESUME_AIM,
             versions=known,
         ),
         limit(
