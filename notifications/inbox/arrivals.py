@@ -325,7 +325,7 @@ def _value(event: Event, field: Any, connection: Any) -> Any:
     value = getattr(event, field.attname)
     if isinstance(field, JSONField):
         return None if value is None else json.dumps(value, cls=field.encoder)
-    if value is None or type(value) is str:
+    if value is None or type(value) in (str, int):
         return value
     return field.get_db_prep_save(value, connection)
 

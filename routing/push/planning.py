@@ -5,7 +5,7 @@ asks nobody and locks nothing.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from notifications.sql import Sql
 from routing.conf import conf
 from routing.presence import Presence
 from routing.push import applications, quiet_hours
-from routing.push.models import Delivery, Device, Preference, Walk
+from routing.push.models import Application, Delivery, Device, Preference, Walk
 from routing.push.quiet_hours import QuietHours
 
 RANKS = {
@@ -56,7 +56,8 @@ def plan_walk(event: Event, *, using: str) -> None:
 # lives on when a migration makes a column longer.
 READ = """
     SELECT d.id, d.user_id, CAST(d.backend AS text), d.application_id, CAST(d.origin AS text),
-        f.enabled, p.user_id IS NOT NULL, q.quiet_start, q.quiet_end, CAST(q.time_zone AS text)
+        f.enabled, p.user_id IS NOT NULL, {stamp},
+        q.quiet_start, q.quiet_end, CAST(q.time_zone AS text)
     FROM {device} d
     LEFT JOIN {filter} f ON f.type_id = %s AND f.channel = 'push' AND f.user_id = d.user_id
     LEFT JOIN {presence} p ON p.user_id = d.user_id AND p.until > %s
@@ -64,7 +65,13 @@ READ = """
     WHERE d.active AND {whose}
     ORDER BY d.id
 """
-TABLES = {"device": Device, "presence": Presence, "preference": Preference, "delivery": Delivery}
+TABLES = {
+    "application": Application,
+    "delivery": Delivery,
+    "device": Device,
+    "preference": Preference,
+    "presence": Presence,
+}
 
 
 class Found(NamedTuple):
@@ -79,6 +86,8 @@ class Found(NamedTuple):
     chosen: bool | None
     #: Whether a client of the user is there.
     looking: bool
+    #: Of all applications; None where the database makes none.
+    stamp: str | None
     hours: QuietHours | None
 
 
@@ -102,7 +111,7 @@ def _plan(event: Event, whose: str, keys: Any, sql: Sql) -> int:
     at = timezone.now()
     if event.expires_at is not None and event.expires_at <= at:
         return 0
-    statement = _named(READ, sql).replace("{whose}", whose)
+    statement = _reading(sql.connection.alias, whose)
     found = map(_found, sql.rows_again(statement, [event.type_id, sql.time(at), keys]))
     critical, default = event.type.critical, default_of(event)
     wanted = [
@@ -116,17 +125,24 @@ def _plan(event: Event, whose: str, keys: Any, sql: Sql) -> int:
     return len(wanted)
 
 
+@cache
+def _reading(using: str, whose: str) -> str:
+    sql = Sql(using)
+    stamp = applications.STAMP if sql.postgres else "NULL"
+    return _named(READ.replace("{stamp}", stamp).replace("{whose}", whose), sql)
+
+
 def _found(row: tuple[Any, ...]) -> Found:
-    device_id, user_id, backend, application_id, origin, chosen, looking, *span = row
+    device_id, user_id, backend, application_id, origin, chosen, looking, stamp, *span = row
     hours = quiet_hours.of_columns(*span)
     key = author_key(user_id)
-    return Found(device_id, key, backend, application_id, origin, chosen, looking, hours)
+    return Found(device_id, key, backend, application_id, origin, chosen, looking, stamp, hours)
 
 
-def _rows(event: Event, devices: Iterable[Found], at: datetime, sql: Sql) -> list[dict[str, Any]]:
+def _rows(event: Event, devices: Sequence[Found], at: datetime, sql: Sql) -> list[dict[str, Any]]:
     """What differs between the deliveries of an event, by column."""
     critical, grace, wait = event.type.critical, grace_of(event), conf().push_wait
-    known = applications.current(using=sql.connection.alias)
+    known = applications.unchanged(devices[0].stamp, using=sql.connection.alias)
     rows = []
     for device in devices:
         due, end = at, None
