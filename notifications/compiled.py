@@ -4,7 +4,9 @@ than the database's answer.
 
 from typing import Any, Generic, TypeVar
 
-from django.db import connections, models
+from django.db import models
+
+from notifications.sql import Sql, type_of
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -26,20 +28,27 @@ class ByText(Generic[Row]):
             rows = self._model._default_manager.using(using).select_related(self._related)
             query = rows.filter(**{self._field: ""}).order_by()
             compiled = self._compiled[using] = _Compiled(query, self._related)
-        connection = connections[using]
-        with connection.cursor() as cursor:
-            cursor.execute(compiled.sql, [text])
-            found = cursor.fetchone()
-        return None if found is None else compiled.row(list(found), connection)
+        sql = Sql(using)
+        found = (sql.rows_again if sql.prepares else sql.rows)(compiled.statement, [text])
+        return compiled.row(list(found[0]), sql.connection) if found else None
 
 
 class _Compiled:
     def __init__(self, rows: models.QuerySet[Any], related: str) -> None:
         compiler: Any = rows.query.get_compiler(rows.db)
-        self.sql, parameters = compiler.as_sql()
+        statement, parameters = compiler.as_sql()
         if parameters != ("",):
             raise ValueError("the text must be the only parameter")
         columns = [column for column, _, _ in compiler.select]
+        if compiler.connection.vendor == "postgresql":
+            # what stays prepared lives on when a migration makes a column longer
+            names = [name for _, (name, _), _ in compiler.select]
+            cast = [
+                f"{name}::{type_of(column.target, compiler.connection)}"
+                for name, column in zip(names, columns, strict=True)
+            ]
+            statement = statement.replace(", ".join(names), ", ".join(cast), 1)
+        self.statement = statement
         self._converters = compiler.get_converters(columns)
         self._model, self._using = rows.model, rows.db
         self._link: Any = rows.model._meta.get_field(related)

@@ -89,13 +89,13 @@ def event_json(event: Event, words: Words | None = None) -> dict[str, Any]:
 
 
 #: What a statement selects of a notification `n`, its event `e` and its type `t`, in the order
-#: that `notification_json` reads. A `{time:...}` is text as clients see it where the database can
-#: write it (`sql.Time`).
+#: that `notification_json` reads. On PostgreSQL a `{time:...}` is text as clients see it.
 COLUMNS = """
     n.id, n.event_id, n.arrived, n.version, {time:n.seen_at}, {time:n.read_at},
-    {time:n.archived_at}, {time:n.expired_at}, n.deleted_at, n.silent, n.title, n.message, n.url,
-    e.title, e.message, e.url, e.data, e.tag, e.priority, {time:e.timestamp}, {time:e.expires_at},
-    e.author_id, t.id, t.name, t.title, t.description
+    {time:n.archived_at}, {time:n.expired_at}, n.deleted_at, n.silent, {text:n.title},
+    {text:n.message}, {text:n.url}, {text:e.title}, {text:e.message}, {text:e.url}, e.data,
+    {text:e.tag}, {text:e.priority}, {time:e.timestamp}, {time:e.expires_at}, e.author_id, t.id,
+    {text:t.name}, {text:t.title}, {text:t.description}
 """
 WIDTH = 26
 ROW_ID, EVENT_ID, ARRIVED, VERSION = 0, 1, 2, 3

@@ -62,16 +62,17 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Time:
-    """`{time:column}` in a statement: on PostgreSQL the time as `representation.moment` writes it,
-    since to read it and write it again takes Python longer; elsewhere the column as it is."""
+class Written:
+    """`{time:column}` or `{text:column}` in a statement: how a column is selected."""
 
-    postgres: bool
+    pattern: str
 
     def __format__(self, column: str) -> str:
-        if not self.postgres:
-            return column
-        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+        return self.pattern.replace("*", column)
+
+
+#: As `representation.moment` writes it: to read a time and write it again takes Python longer.
+TIME = """to_char(* AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 class Sql:
@@ -231,7 +232,9 @@ def _names(using: str, vendor: str, user_model: str) -> dict[str, Any]:
         "user_key": quote(str(user._meta.pk.column)),
         "in_keys": in_array if postgres else "IN (SELECT value FROM json_each(%s))",
         "epoch": "s.epoch" + (cluster if postgres else ""),
-        "time": Time(postgres),
+        "time": Written(TIME if postgres else "*"),
+        # of no length, for `Sql.rows_again`
+        "text": Written("*::text" if postgres else "*"),
         "is_active": f"AND u.{quote('is_active')}" if has_field(user, "is_active") else "",
         "least": "LEAST" if postgres else "min",
         "for_update": "FOR UPDATE" if postgres else "",
@@ -245,10 +248,15 @@ def columns_of(model: type[models.Model], using: str, *, table: str = "t") -> tu
     connection, fields = connections[using], model._meta.concrete_fields
 
     def column(field: Any) -> str:
-        kind = "text" if isinstance(field, models.CharField) else field.rel_db_type(connection)
-        return f"{table}.{connection.ops.quote_name(field.column)}::{kind}"
+        name = connection.ops.quote_name(field.column)
+        return f"{table}.{name}::{type_of(field, connection)}"
 
     return ", ".join(map(column, fields)), [field.attname for field in fields]
+
+
+def type_of(field: Any, connection: Any) -> str:
+    """The type of a column, whatever its length."""
+    return "text" if isinstance(field, models.CharField) else str(field.rel_db_type(connection))
 
 
 @cache

@@ -28,6 +28,7 @@ from notifications.representation import (
 from notifications.sql import Sql
 
 PAGE = 200  # changes per page
+USUAL = 20  # notifications per page of the list
 RESET_SPREAD = 5.0  # seconds over which clients that were told `reset` come back
 BIGGEST = 2**63 - 1
 
@@ -141,8 +142,9 @@ def _read(
     `extra` is what follows the head in the select list and the joins.
     """
     sql = Sql(using)
+    ask = sql.rows_again if sql.prepares else sql.rows
     for _ in range(3):
-        found = sql.rows(extra, parameters)
+        found = ask(extra, parameters)
         epoch, broadcast, version = found[0][:3]
         if version is None:
             # made without `post_save`, e.g. by bulk_create; or a user that is gone by now
@@ -249,7 +251,7 @@ def parse_cursor(since: Any) -> tuple[int, int] | None:
 def page(
     user_id: Any,
     *,
-    limit: int = 20,
+    limit: int = USUAL,
     offset: int = 0,
     before: int | None = None,
     read: bool | datetime | None = None,
@@ -277,19 +279,23 @@ def page(
         count = f"(SELECT count(*) {FROM_NOTIFICATION} {where})"
         count_parameters = [key, *parameters]
     key_condition = "" if before is None else "AND n.event_id < %s"
+    # a plan that serves any limit is a worse one: this one is planned once per connection
+    usual = limit == USUAL and not offset
     statement = f"""
         SELECT {HEAD}, {count}, r.* FROM {STATE_AND_INBOX}
         LEFT JOIN (
             {ROWS} {where} {key_condition} AND t.id IS NOT NULL
-            ORDER BY n.event_id DESC LIMIT %s OFFSET %s
+            ORDER BY n.event_id DESC LIMIT {USUAL + 1 if usual else "%s OFFSET %s"}
         ) r ON TRUE
         WHERE s.id = 1 ORDER BY r.c1 DESC
     """
     bounds = [] if before is None else [min(before, BIGGEST)]
+    if not usual:
+        bounds += [limit + 1, min(offset, BIGGEST)]
     head, rows = _read(
         user_id,
         statement,
-        [*count_parameters, key, key, *parameters, *bounds, limit + 1, min(offset, BIGGEST)],
+        [*count_parameters, key, key, *parameters, *bounds],
         using=database,
     )
     found = [row[1:] for row in rows if row[1 + ROW_ID] is not None]
