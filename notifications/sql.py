@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -165,14 +165,14 @@ class Sql:
         return self.connection._prepare_cursor(_prepared_cursor()(self.connection.connection))
 
     def _again(self, cursor: Any, template: str, parameters: list[Any], *, varied: bool) -> None:
-        statement = self.text(template)
         if self.prepares and not varied:
+            statement = _text(template, self.connection.alias, settings.AUTH_USER_MODEL)
             cursor.execute(statement, list(map(_unknown, parameters)))
         elif not self.postgres or self._binds_at_server():
-            cursor.execute(statement, parameters)
+            cursor.execute(self.text(template), parameters)
         else:
             # both go out as one message, and so are one transaction
-            cursor.execute(f"{NAMED_ROWS};{statement}", parameters)
+            cursor.execute(f"{NAMED_ROWS};{self.text(template)}", parameters)
             cursor.nextset()
 
     def _binds_at_server(self) -> bool:
@@ -239,6 +239,12 @@ def _names(using: str, vendor: str, user_model: str) -> dict[str, Any]:
         "least": "LEAST" if postgres else "min",
         "for_update": "FOR UPDATE" if postgres else "",
     }
+
+
+@lru_cache(maxsize=200)
+def _text(template: str, using: str, user_model: str) -> str:
+    """`Sql.text` of what is run again and again; `user_model` tells apart what is cached."""
+    return Sql(using).text(template)
 
 
 @cache

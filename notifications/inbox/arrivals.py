@@ -184,19 +184,27 @@ def _words(sql: Sql, words: OwnWords) -> tuple[dict[str, str], list[Any]]:
 def _choices(event: Event, keys: Keys) -> tuple[dict[str, str], list[Any]]:
     """What the filters of these users say of this event, and the parameters of that."""
     if event.type.critical:
-        return {"told": "TRUE", "silent": "FALSE", "filters": ""}, []
+        return {"told": "TRUE", "silent": "FALSE", "filters": ""}, _types(event)
     inbox, live = (str(flag).upper() for flag in (event.type.inbox, event.type.live))
     told, silent = f"COALESCE(fi.enabled, {inbox})", f"NOT COALESCE(fl.enabled, {live})"
     near = {f"near_{name}": keys.near(f"{name}.user_id") for name in ("fi", "fl")}
     filters = _fill(FILTERS, **near)
-    return {"told": told, "silent": silent, "filters": filters}, [event.type_id, event.type_id]
+    return {"told": told, "silent": silent, "filters": filters}, _types(event)
+
+
+def _types(event: Event) -> list[Any]:
+    """The parameters of `FILTERS`."""
+    return [] if event.type.critical else [event.type_id, event.type_id]
 
 
 def _raise(sql: Sql, event: Event) -> tuple[str, list[Any]]:
-    end = sql.time(event.expires_at)
-    if end is None:
-        return _fill(RAISE, expiry=""), []
-    return _fill(RAISE, expiry=EXPIRY), [end, end]
+    expiry = "" if event.expires_at is None else EXPIRY
+    return _fill(RAISE, expiry=expiry), _ends(sql, event)
+
+
+def _ends(sql: Sql, event: Event) -> list[Any]:
+    """The parameters of `EXPIRY`."""
+    return [] if event.expires_at is None else [sql.time(event.expires_at)] * 2
 
 
 def _parts(sql: Sql, event: Event, keys: Keys, words: OwnWords, *, locked: str) -> _Parts:
@@ -291,24 +299,42 @@ def store_and_arrive(
     """
     sql = Sql(using)
     keys = Keys(sql.keys(user_ids))
-    parts = _parts(sql, event, keys, words, locked="(SELECT locked.* FROM locked, stored)")
-    columns, values = _columns(using)
-    statement = _fill(STORE, columns=columns, values=values, insert=parts.insert)
-    statement = _fill(statement, **{"raise": parts.raised, "raised": _fill(RAISED, near="")})
+    statement, parameters = _storing(sql, event, keys, words)
     parameters = [
         keys.parameter,
         str(lock_wait),
         *(_value(event, field, sql.connection) for field in event._meta.concrete_fields),
         asked,
         len(user_ids),
-        *parts.insert_parameters,
-        *parts.raised_parameters,
+        *parameters,
     ]
     rows = sql.rows_again(statement, parameters, varied=bool(words))
     if not rows:
         return None
     event._state.adding, event._state.db = False, using
     return _recipients(sql, [row[1:] for row in rows if row[1] is not None], words)
+
+
+#: `STORE` for sends without words of users' own, by all that its text depends on: to write it
+#: again would cost a send as much as to validate it.
+_stores: dict[tuple[str, bool, bool, bool, bool], str] = {}
+
+
+def _storing(sql: Sql, event: Event, keys: Keys, words: OwnWords) -> tuple[str, list[Any]]:
+    """`STORE` for this event, and the parameters of what it inserts and raises."""
+    using, kind = sql.connection.alias, event.type
+    key = (using, kind.critical, kind.inbox, kind.live, event.expires_at is None)
+    known = None if words else _stores.get(key)
+    if known is not None:
+        return known, [event.pk, keys.parameter, *_types(event), *_ends(sql, event)]
+    parts = _parts(sql, event, keys, words, locked="(SELECT locked.* FROM locked, stored)")
+    columns, values = _columns(using)
+    statement = _fill(STORE, columns=columns, values=values, insert=parts.insert)
+    raised = _fill(RAISED, near="")
+    statement = _fill(statement, **{"raise": parts.raised, "raised": raised})
+    if not words:
+        _stores[key] = statement
+    return statement, [*parts.insert_parameters, *parts.raised_parameters]
 
 
 @cache
