@@ -247,7 +247,7 @@ class Notification(models.Model):
             models.UniqueConstraint(fields=["user", "event"], name="hub_one_per_recipient")
         ]
         indexes = [
-            # resume, and marks up to a number
+            # resume
             models.Index(fields=["user", "version"], name="hub_notification_version")
         ]
 

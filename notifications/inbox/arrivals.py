@@ -231,21 +231,22 @@ def _arrive_fresh(sql: Sql, event: Event, keys: Keys) -> tuple[Any, ...]:
         near=keys.near("i.user_id"),
     )
     # the parameters of what the expiry is set to stand before the others
-    [row] = sql.rows(statement, [*raised_parameters, keys.parameter, *types, event.pk])
+    with sql.merging(keys):
+        [row] = sql.rows(statement, [*raised_parameters, keys.parameter, *types, event.pk])
     return row
 
 
 def _arrive_at_once(sql: Sql, event: Event, keys: Keys, words: OwnWords) -> tuple[Any, ...]:
     parts = _parts(sql, event, keys, words, locked="locked")
     locked = LOCKED.replace("i.user_id {in_keys}", keys.among("i.user_id"))
-    [row] = sql.rows(
-        f"""
+    statement = f"""
         WITH locked AS MATERIALIZED ({locked}), inserted AS ({parts.insert}),
             raised AS ({parts.raised} {_fill(RAISED, near=keys.near("i.user_id"))})
         {TOLD}
-        """,
-        [keys.parameter, *parts.insert_parameters, *parts.raised_parameters],
-    )
+    """
+    parameters = [keys.parameter, *parts.insert_parameters, *parts.raised_parameters]
+    with sql.merging(keys):
+        [row] = sql.rows(statement, parameters)
     return row
 
 
