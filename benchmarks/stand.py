@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import statistics
@@ -65,12 +66,14 @@ def servers(*, redis: bool) -> Iterator[dict[str, str]]:
 
 
 def let_go() -> None:
-    """Closes this process's connections, if Django has any: a pool would try to renew them."""
+    """Closes this process's connections, if Django has any: a pool would try to renew them, and
+    that of a thread which works on does, in vain, until this process ends."""
     from django.conf import settings
     from django.db import connections
 
     if not settings.configured:
         return
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     for connection in connections.all(initialized_only=True):
         connection.close()
         if hasattr(connection, "close_pool"):
