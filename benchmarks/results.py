@@ -46,9 +46,9 @@ class Part:
 def keep(parts: dict[str, Part], *, whole: bool, folder: Path = FOLDER) -> str:
     """Writes what was taken into `folder`; says what became of it."""
     here, kept = machine(), folder / "results.json"
-    if not whole:
-        known = json.loads(kept.read_text()) if kept.exists() else {}
-        if known.get("machine") != here:
+    if not whole and kept.exists():
+        known = json.loads(kept.read_text())
+        if known["machine"] != here:
             return "RESULTS.md is left alone: its figures are another machine's"
         earlier = {name: Part(**part) for name, part in known["parts"].items()}
         parts = earlier | parts
