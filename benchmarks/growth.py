@@ -35,6 +35,7 @@ from benchmarks.stand import (
     start_django,
     versions,
 )
+from benchmarks.table import number as number_text
 
 FLOOR = 0.8
 OTHERS = 1000  # who are told of each fan-out
@@ -279,7 +280,7 @@ def lines_of(workers: list[Worker], *, full: bool, known: dict[str, str]) -> lis
                 title="What a notification costs while the tables grow (PostgreSQL)",
                 x=f"notifications in the inbox, and as many in {OTHERS:,} others",
                 y="time of one, relative to the smallest table",
-                series=f"{name} ({first:,.3g} µs each)",
+                series=f"{name} ({number_text(first)} µs each)",
                 points=[(size, cost / first) for size, cost in costs.items()],
                 log="x",
                 band=(FLOOR, 1 / FLOOR, "flat"),

@@ -26,6 +26,7 @@ from benchmarks.stand import (
     say,
     versions,
 )
+from benchmarks.table import number as number_text
 
 FLOOR = 0.8
 FIRST = (
@@ -145,7 +146,7 @@ def lines_of(taken: dict[int, Cost], known: dict[str, str]) -> list[dict[str, An
                 title="What a socket costs while their number grows (one server process)",
                 x="signed-in sockets",
                 y="cost of one, relative to the smallest number",
-                series=f"{name} ({costs[first]:,.3g} {unit})",
+                series=f"{name} ({number_text(costs[first])} {unit})",
                 points=[(number, cost / costs[first]) for number, cost in costs.items()],
                 log="x",
                 band=(FLOOR, 1 / FLOOR, "flat"),
