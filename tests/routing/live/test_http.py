@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core import signals
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from routing.live.http import KEPT, RequestHandler, http_application
 from tests.waiting import await_for
+
+WHOLE = Path(__file__).read_bytes()
 
 seen: list[Any] = []
 parts_made: list[int] = []
@@ -80,13 +83,19 @@ def astream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+def file(request: HttpRequest) -> FileResponse:
+    opened = open(__file__, "rb")
+    seen.append(opened)
+    return FileResponse(opened)
+
+
 def fails(request: HttpRequest) -> HttpResponse:
     raise ValueError("a fault of the view")
 
 
 urlpatterns = [
     path(f"{view.__name__}/", view)
-    for view in (plain, people, apeople, asks_the_loop, together, stream, astream, fails)
+    for view in (plain, people, apeople, asks_the_loop, together, stream, astream, file, fails)
 ]
 
 
@@ -207,6 +216,11 @@ async def test_a_stream_goes_out_part_by_part_until_its_client_leaves(
     assert (await Exchange(application, "/plain/").answer())[0] == 200
     assert len(parts_made) == made
     assert len({thread for _, thread in seen}) == 1
+
+
+async def test_a_file_is_sent_whole_and_closed(application: RequestHandler) -> None:
+    assert await Exchange(application, "/file/").answer() == (200, WHOLE)
+    assert seen[-1].closed
 
 
 async def test_an_asynchronous_stream_ends_when_its_client_leaves(
