@@ -303,7 +303,9 @@ def _unknown(value: Any) -> str | None:
 
 #: For a transaction, or a statement, that names the rows that it is about: reading a whole table is
 #: never the better plan; old statistics (a fresh import, a table that grew) would have it so.
-NAMED_ROWS = "SELECT set_config('enable_seqscan', 'off', true)"
+#: Nor is compiling the plan: what has to be read whole all the same looks too dear to the planner.
+LIMITS = "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+NAMED_ROWS = f"SELECT {LIMITS}"
 
 
 def are_integers(values: Iterable[Any]) -> bool:

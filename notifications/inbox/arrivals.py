@@ -23,7 +23,7 @@ from django.db.models import JSONField
 from notifications.inbox.rows import user_id_of
 from notifications.models import Event
 from notifications.signals import Recipient, Words
-from notifications.sql import Keys, Sql
+from notifications.sql import LIMITS, Keys, Sql
 
 LOCKED = """
     SELECT i.user_id, i.version FROM {inbox} i
@@ -267,10 +267,11 @@ def _arrive_in_steps(sql: Sql, event: Event, keys: Keys, words: OwnWords) -> lis
     return sorted((*row[:4], silent[row[0]], row[4]) for row in rows)
 
 
+# The limits hold for the rest of a transaction, too: what it reads is planned to name its rows.
 STORE = """
     WITH locked AS MATERIALIZED (
         SELECT i.user_id, i.version, i.pushable FROM {inbox} i
-        WHERE i.user_id {in_keys} AND (SELECT set_config('lock_timeout', %s, true)) IS NOT NULL
+        WHERE i.user_id {in_keys} AND (SELECT {limits}) IS NOT NULL
         ORDER BY i.user_id FOR UPDATE
     ), stored AS (
         INSERT INTO {event} ({columns}) SELECT {values}
@@ -330,7 +331,8 @@ def _storing(sql: Sql, event: Event, keys: Keys, words: OwnWords) -> tuple[str, 
         return known, [event.pk, keys.parameter, *_types(event), *_ends(sql, event)]
     parts = _parts(sql, event, keys, words, locked="(SELECT locked.* FROM locked, stored)")
     columns, values = _columns(using)
-    statement = _fill(STORE, columns=columns, values=values, insert=parts.insert)
+    limits = f"concat(set_config('lock_timeout', %s, true), {LIMITS})"
+    statement = _fill(STORE, limits=limits, columns=columns, values=values, insert=parts.insert)
     raised = _fill(RAISED, near="")
     statement = _fill(statement, **{"raise": parts.raised, "raised": raised})
     if not words:

@@ -92,8 +92,12 @@ def current(*, using: str | None = None) -> Applications:
 #: By alias, what was last read on PostgreSQL and its `STAMP`.
 _read_last: dict[str, tuple[str, list[Application]]] = {}
 
-#: What all rows are, on PostgreSQL: it is another one when any of them is another.
-STAMP = "(SELECT COALESCE(md5(string_agg(a::text, '' ORDER BY a.id)), '') FROM {application} a)"
+#: What all rows are, on PostgreSQL: it is another one when any of them is another. All ids are
+#: above 0; said, their index is used where a transaction has switched sequential scans off.
+STAMP = """(
+    SELECT COALESCE(md5(string_agg(a::text, '' ORDER BY a.id)), '')
+    FROM {application} a WHERE a.id > 0
+)"""
 
 
 def unchanged(stamp: str | None, *, using: str) -> Applications:
@@ -112,9 +116,10 @@ def _read(using: str) -> list[Application]:
     columns, names = columns_of(Application, using)
     table = sql.connection.ops.quote_name(Application._meta.db_table)
     stamp = STAMP.format(application=table)
-    statement = f"SELECT {stamp}, {columns} FROM {table} t ORDER BY t.backend, t.name"  # noqa: S608
+    statement = f"SELECT {stamp}, {columns} FROM {table} t WHERE t.id > 0"  # noqa: S608
     found = sql.rows_again(statement, [])
     rows = [Application.from_db(using, names, row[1:]) for row in found]
+    rows.sort(key=lambda row: (row.backend, row.name))
     _read_last[using] = found[0][0] if found else "", rows
     return rows
 

@@ -52,16 +52,18 @@ def plan_walk(event: Event, *, using: str) -> None:
         )
 
 
-# All that speaks for or against a push to a device, or puts it off. The casts: a prepared statement
-# lives on when a migration makes a column longer.
+# All that speaks for or against a push to a device, or puts it off. Each row of the user's own is
+# looked up by itself: whatever the planner thinks of these tables, it can read none of them whole.
+# The casts: a prepared statement lives on when a migration makes a column longer.
 READ = """
     SELECT d.id, d.user_id, CAST(d.backend AS text), d.application_id, CAST(d.origin AS text),
-        f.enabled, p.user_id IS NOT NULL, {stamp},
-        q.quiet_start, q.quiet_end, CAST(q.time_zone AS text)
+        (SELECT f.enabled FROM {filter} f
+            WHERE f.type_id = %s AND f.channel = 'push' AND f.user_id = d.user_id),
+        (SELECT 1 FROM {presence} p WHERE p.user_id = d.user_id AND p.until > %s),
+        {stamp},
+        (SELECT CAST(q.quiet_start AS text) || ' ' || CAST(q.quiet_end AS text) || ' '
+            || q.time_zone FROM {preference} q WHERE q.user_id = d.user_id)
     FROM {device} d
-    LEFT JOIN {filter} f ON f.type_id = %s AND f.channel = 'push' AND f.user_id = d.user_id
-    LEFT JOIN {presence} p ON p.user_id = d.user_id AND p.until > %s
-    LEFT JOIN {preference} q ON q.user_id = d.user_id AND q.quiet_start IS NOT NULL
     WHERE d.active AND {whose}
     ORDER BY d.id
 """
@@ -133,10 +135,10 @@ def _reading(using: str, whose: str) -> str:
 
 
 def _found(row: tuple[Any, ...]) -> Found:
-    device_id, user_id, backend, application_id, origin, chosen, looking, stamp, *span = row
-    hours = quiet_hours.of_columns(*span)
-    key = author_key(user_id)
-    return Found(device_id, key, backend, application_id, origin, chosen, looking, stamp, hours)
+    device_id, key, backend, application, origin, chosen, looking, stamp, span = row
+    hours = None if span is None else quiet_hours.of_text(span)
+    user_id, looks = author_key(key), looking is not None
+    return Found(device_id, user_id, backend, application, origin, chosen, looks, stamp, hours)
 
 
 def _rows(event: Event, devices: Sequence[Found], at: datetime, sql: Sql) -> list[dict[str, Any]]:

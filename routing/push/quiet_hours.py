@@ -56,16 +56,15 @@ def of_users(user_ids: Iterable[Any], *, using: str) -> dict[Any, QuietHours]:
 
 
 def of_row(row: Preference) -> QuietHours | None:
-    return of_columns(row.quiet_start, row.quiet_end, row.time_zone)
-
-
-def of_columns(start: time | str | None, end: time | str | None, zone: str) -> QuietHours | None:
-    """Of a preference's columns, also as a plain cursor of SQLite gives them."""
-    if start is None or end is None:
+    if row.quiet_start is None or row.quiet_end is None:
         return None
-    if isinstance(start, str) or isinstance(end, str):
-        start, end = time.fromisoformat(str(start)), time.fromisoformat(str(end))
-    return QuietHours(start=start, end=end, time_zone=zone)
+    return QuietHours(start=row.quiet_start, end=row.quiet_end, time_zone=row.time_zone)
+
+
+def of_text(span: str) -> QuietHours:
+    """Of start, end and time zone, with a space between them."""
+    start, end, name = span.split(" ", 2)
+    return QuietHours(start=time.fromisoformat(start), end=time.fromisoformat(end), time_zone=name)
 
 
 def read(user_id: Any, *, using: str | None = None) -> Preference:
