@@ -1,6 +1,7 @@
 """uvicorn as `manage.py serve` runs it; every setting has its reason beside it."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,10 @@ from routing.live.floodgate import Floodgate, HeadGate
 from routing.live.sockets import Socket
 
 logger = logging.getLogger(__name__)
+#: The library's: its line for every accepted socket would hold the query string. Set here and not
+#: for each socket, because a level that is set empties the caches of all loggers.
+quiet = logging.getLogger("routing.live.server.sockets")
+quiet.setLevel(logging.WARNING)
 
 #: Twice what a client's frame may have, so that up to here the hub itself can answer with 4503.
 LARGEST_MESSAGE = 128 * 1024
@@ -23,6 +28,7 @@ GRACE = 10  # seconds that requests and sockets may take at the end
 UNANSWERED = 30_000  # milliseconds after which the kernel gives up a client that takes nothing
 LINGER = 5.0  # seconds a client that is cut off has for what was written to it before
 BACKLOG = 2048
+YOUNG = 10_000  # objects more than at the last look that make the garbage collector look again
 
 
 class HubProtocol(Floodgate):
@@ -38,10 +44,7 @@ class HubProtocol(Floodgate):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # the line for every accepted socket would hold its query string
-        self.logger = logging.getLogger("routing.live.server.sockets")
-        self.logger.setLevel(logging.WARNING)
-        self.conn.logger = self.logger
+        self.logger = self.conn.logger = quiet
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -149,6 +152,14 @@ def _nothing(number: int, frame: FrameType | None) -> None:
     pass
 
 
+def _spare_the_collector() -> None:
+    """What has been imported by now stays, and need not be looked through again and again; a
+    socket that opens makes a hundred objects that stay, too."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+
+
 def serve(
     application: Any,
     listener: socket.socket,
@@ -165,5 +176,6 @@ def serve(
     config = configuration(application, proxy_headers=proxy_headers)
     server = HubServer(config, ready=ready, parent=parent)
     factory = config.get_loop_factory()
+    _spare_the_collector()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(server.serve(sockets=[listener]))
