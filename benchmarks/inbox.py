@@ -190,6 +190,7 @@ def take(port: int, tokens: list[str], ids: list[int], options: Any) -> list[dic
             304,
             {"If_None_Match": etag_of(port, tokens[0])},
         ),
+        "nothing": ("/peer/nothing/", 304, {}),
         "empty": ("/peer/empty/", 200, {}),
     }
     rates: dict[str, list[float]] = {name: [] for name in asked}
@@ -200,7 +201,11 @@ def take(port: int, tokens: list[str], ids: list[int], options: Any) -> list[dic
             rates[name].append(asyncio.run(found))
 
     def line(
-        name: str, ours: str, peer: str, peer_name: str, aims: tuple[float, float]
+        name: str,
+        ours: str,
+        peer: str,
+        peer_name: str,
+        aims: tuple[float | None, float | None] = (None, None),
     ) -> dict[str, Any]:
         return figure(
             name,
@@ -222,7 +227,14 @@ def take(port: int, tokens: list[str], ids: list[int], options: Any) -> list[dic
             PAGE_20,
         ),
         line("page 400 by `before`", "deep", "first", "page 1 by `before`", DEEP),
-        line("unchanged summary (304)", "unchanged", "empty", "an empty view", UNCHANGED),
+        line(
+            "unchanged summary (304)",
+            "unchanged",
+            "nothing",
+            "an empty DRF view, same authentication",
+            UNCHANGED,
+        ),
+        line("unchanged summary (304)", "unchanged", "empty", "an empty view for anybody"),
     ]
 
 

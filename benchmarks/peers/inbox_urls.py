@@ -7,6 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from rest_framework import generics, permissions, serializers
 from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from hub.urls import urlpatterns as hub_urls
 from notifications.api.authentication import BearerAuthentication
@@ -56,12 +59,23 @@ class Inbox(generics.ListAPIView[Notification]):
         return rows.select_related("event__type", "event__author").order_by("-event_id")
 
 
+class Nothing(APIView):
+    """Does nothing, for whoever may."""
+
+    authentication_classes = [BearerAuthentication]
+    permission_classes = [permissions.IsAuthenticated]
+
+    def get(self, request: Request) -> Response:
+        return Response(status=304)
+
+
 def empty(request: HttpRequest) -> HttpResponse:
     return HttpResponse(b"{}", content_type="application/json")
 
 
 urlpatterns: list[Any] = [
     path("peer/notifications/", Inbox.as_view()),
+    path("peer/nothing/", Nothing.as_view()),
     path("peer/empty/", empty),
     *hub_urls,
 ]
