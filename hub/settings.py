@@ -96,10 +96,15 @@ if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # Under ASGI persistent connections leak; Django's pool is what keeps them open instead.
     DATABASE["CONN_MAX_AGE"] = 0
+    options = DATABASE.get("OPTIONS", {})
+    if env_bool("HUB_PREPARED_STATEMENTS", True):
+        # What is sent again and again is planned once per connection, also where PostgreSQL thinks
+        # that a plan for these very values would be cheaper: the planning costs more than it saves.
+        generic = f"{options.get('options', '')} -c plan_cache_mode=force_generic_plan".strip()
+        options = {**options, "prepare_threshold": 5, "options": generic}
     DATABASE["OPTIONS"] = {
-        **DATABASE.get("OPTIONS", {}),
-        # What is sent again and again is planned once per connection.
-        "prepare_threshold": 5 if env_bool("HUB_PREPARED_STATEMENTS", True) else None,
+        "prepare_threshold": None,
+        **options,
         "pool": {
             "min_size": 1,
             "max_size": env_int("HUB_DATABASE_POOL", 16, minimum=1),

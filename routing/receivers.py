@@ -3,6 +3,7 @@
 `notified`, sent inside the transaction of a fan-out, is the push road's.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -41,7 +42,12 @@ def plan(*, event: Event, recipients: Any, using: str, **_: Any) -> None:
 
 def announce(*, change: Change, **_: Any) -> None:
     """After the commit: word to the processes whose sockets it concerns."""
-    publish(messages.outgoing(change))
+    publish(_told(change))
+
+
+def _told(change: Change) -> Iterator[messages.Outgoing]:
+    """Made only when it is asked for."""
+    yield from messages.outgoing(change)
 
 
 def _logged_out(*, request: Any, user: Any, **_: Any) -> None:

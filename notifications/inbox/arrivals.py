@@ -34,12 +34,17 @@ INSERT = """
     INSERT INTO {notification} (user_id, event_id, arrived, version, silent {columns})
     SELECT l.user_id, %s, l.version + 1, l.version + 1, {silent} {values}
     FROM {locked} l
-    JOIN {users} u ON u.{user_key} = l.user_id AND {among_users} {is_active}
+    JOIN {existing}
     {filters}
     {words}
     WHERE {told}
     ON CONFLICT (user_id, event_id) DO NOTHING
     RETURNING user_id, version, silent
+"""
+EXISTING = "{users} u ON u.{user_key} = l.user_id AND {among_users} {is_active}"
+# Each by itself: a plan that is kept from when there were few users must not read them all.
+EACH_EXISTING = """
+    LATERAL (SELECT FROM {users} u WHERE u.{user_key} = l.user_id {is_active} OFFSET 0) u ON TRUE
 """
 FRESH = """
     WITH raised AS (
@@ -207,15 +212,19 @@ def _ends(sql: Sql, event: Event) -> list[Any]:
     return [] if event.expires_at is None else [sql.time(event.expires_at)] * 2
 
 
-def _parts(sql: Sql, event: Event, keys: Keys, words: OwnWords, *, locked: str) -> _Parts:
-    """`locked` is the SQL of what stands for the locked inboxes."""
+def _parts(
+    sql: Sql, event: Event, keys: Keys, words: OwnWords, *, locked: str, each: bool = False
+) -> _Parts:
+    """`locked` is the SQL of what stands for the locked inboxes; with `each` their users are
+    looked up one by one."""
     choices, types = _choices(event, keys)
     own, texts = _words(sql, words)
     raised, raised_parameters = _raise(sql, event)
-    among_users = keys.among("u.{user_key}")
+    among = [] if each else [keys.parameter]
+    existing = EACH_EXISTING if each else _fill(EXISTING, among_users=keys.among("u.{user_key}"))
     return _Parts(
-        insert=_fill(INSERT, locked=locked, among_users=among_users, **choices, **own),
-        insert_parameters=[event.pk, keys.parameter, *types, *texts],
+        insert=_fill(INSERT, locked=locked, existing=existing, **choices, **own),
+        insert_parameters=[event.pk, *among, *types, *texts],
         raised=raised,
         raised_parameters=raised_parameters,
     )
@@ -328,8 +337,9 @@ def _storing(sql: Sql, event: Event, keys: Keys, words: OwnWords) -> tuple[str, 
     key = (using, kind.critical, kind.inbox, kind.live, event.expires_at is None)
     known = None if words else _stores.get(key)
     if known is not None:
-        return known, [event.pk, keys.parameter, *_types(event), *_ends(sql, event)]
-    parts = _parts(sql, event, keys, words, locked="(SELECT locked.* FROM locked, stored)")
+        return known, [event.pk, *_types(event), *_ends(sql, event)]
+    locked = "(SELECT locked.* FROM locked, stored)"
+    parts = _parts(sql, event, keys, words, locked=locked, each=True)
     columns, values = _columns(using)
     limits = f"concat(set_config('lock_timeout', %s, true), {LIMITS})"
     statement = _fill(STORE, limits=limits, columns=columns, values=values, insert=parts.insert)

@@ -34,6 +34,11 @@ class LocalChannelLayer:
         self._mailboxes: dict[str, _Mailbox] = {}
         self._groups: dict[str, dict[str, None]] = {}
 
+    @property
+    def has_members(self) -> bool:
+        """Whether a message for a group could reach anybody."""
+        return bool(self._groups)
+
     async def new_channel(self, prefix: str = "specific") -> str:
         name = f"{prefix}.{uuid.uuid4().hex}"
         with self._lock:

@@ -18,6 +18,7 @@ from typing import Any
 from channels.layers import get_channel_layer
 
 from routing.live import measures
+from routing.live.layer import LocalChannelLayer
 from routing.live.messages import Outgoing
 from routing.live.outlet import LayerOutlet, Outlet, outlet_for
 
@@ -162,9 +163,13 @@ def publisher() -> Publisher:
 
 
 def publish(messages: Iterable[Outgoing]) -> None:
-    """Returns at once and never raises."""
+    """Returns at once and never raises. Where nobody could hear them they are not even made: the
+    local layer reaches this process alone, and waking the thread costs a sender as much as asking
+    the database."""
     try:
-        publisher().publish(messages)
+        layer: Any = get_channel_layer()
+        if not isinstance(layer, LocalChannelLayer) or layer.has_members:
+            publisher().publish(list(messages))
     except Exception:
         logger.exception("publish failed")
 
