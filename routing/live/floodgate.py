@@ -57,6 +57,8 @@ class HeadGate(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._end_of_wait()
         super().handle_websocket_upgrade()
+        # it holds on to this protocol: for good, until the garbage collector looks at everything
+        self.parser = None  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

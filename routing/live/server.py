@@ -59,6 +59,12 @@ class HubProtocol(Floodgate):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._socket = None
+        # What holds itself is freed only when the garbage collector looks at everything, which is
+        # seldom: 20 kB for each socket that came and went.
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:
+            scope["extensions"].pop("hub.connection", None)
+        self.conn.parser.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
