@@ -5,21 +5,20 @@ round trip of its own. `intake.py` and `outlet.py` speak to the same Redis in bu
 the layer itself hears them and is heard. Figures: docs/performance.md.
 """
 
-from typing import Any, TypeGuard
-
-from channels_redis.pubsub import RedisPubSubChannelLayer
-from channels_redis.utils import create_pool
+import sys
+from typing import Any
 
 
-def is_redis(layer: Any) -> TypeGuard[RedisPubSubChannelLayer]:
-    # a subclass may send and receive in a way of its own
-    return type(layer) is RedisPubSubChannelLayer
+def is_redis(layer: Any) -> bool:
+    # whoever has such a layer has imported it; a subclass may send and receive in a way of its own
+    module = sys.modules.get("channels_redis.pubsub")
+    return module is not None and type(layer) is module.RedisPubSubChannelLayer
 
 
 class Shards:
     """The Redis servers of a layer; belongs to the event loop that it was made in."""
 
-    def __init__(self, layer: RedisPubSubChannelLayer) -> None:
+    def __init__(self, layer: Any) -> None:
         self._inner = layer._get_layer()
         self._shards: list[Any] = self._inner._shards
 
@@ -28,6 +27,8 @@ class Shards:
 
     def pools(self) -> list[Any]:
         """A pool of connections to each, of redis-py, not connected yet."""
+        from channels_redis.utils import create_pool  # late: with it comes all of redis-py
+
         # with protocol 3 redis-py hands messages to a callback, each by a task switch
         return [create_pool({**shard.host, "protocol": 2}) for shard in self._shards]
 

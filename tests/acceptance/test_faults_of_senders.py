@@ -20,7 +20,9 @@ def test_a_sender_killed_between_commit_and_fan_out_has_sent(running: Hub) -> No
 def test_a_sender_killed_between_fan_out_and_publish_is_heard_live(running: Hub) -> None:
     hub = running
     hub.come("user0", "user1", "user2")
-    for fault in ("die-before-publish", "die-before-handing-over"):
+    # with the local layer a sender has nobody to hand anything over to
+    faults = ("die-before-publish", "die-before-handing-over")[: 2 if hub.redis_url else 1]
+    for fault in faults:
         for to in (["user0"], ["user0", "user1"]):
             sent = hub.ledger.begin(to)
             hub.finish(hub.sender([(sent, "atomic")], fault), status=KILLED)

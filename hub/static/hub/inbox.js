@@ -25,13 +25,19 @@ $("send").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
   const problem = $("send-problem");
+  const fields = [$("title"), $("message")];
+  const given = fields.map((field) => field.value);
   problem.hidden = true;
   $("sent").textContent = "Sending…";
   const words = await send(form).catch(() => "The hub cannot be reached.");
   $("sent").textContent = words ? "" : "Sent.";
   problem.textContent = words;
   problem.hidden = !words;
-  if (!words) $("title").value = $("message").value = "";
+  if (words) return;
+  // what was typed meanwhile is for the next one
+  for (const [number, field] of fields.entries()) {
+    if (field.value === given[number]) field.value = "";
+  }
 });
 
 /** What went wrong, in words; nothing if it was sent. */
