@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define DIGITS 20
-#define PLACES 16 /* of one request at most: one for each chunk of the event */
+#define PLACES 64 /* of one request at most: one for each chunk of the event */
 #define SOON 200000ull /* nanoseconds until a full connection is tried again */
 
 struct request {
