@@ -231,29 +231,28 @@ def payload_of(frame: bytes) -> bytes:
 class NewFrames:
     """Makes the `new` frames of one event: what all who got it share is put together once."""
 
-    __slots__ = ("_heads", "_loud", "_quiet")
+    __slots__ = ("_begin", "_heads", "_loud", "_quiet")
 
     def __init__(self, event: bytes, *, event_id: int) -> None:
         """`event` is its JSON."""
-        begin = (
+        self._begin = (
             b'{"action":"new","version":%d,"unread":%d,"unseen":%d,'
             b'"notification":{"id":' + str(event_id).encode() + b',"arrived":%d,"version":%d,'
-            b'"seen_at":null,"read_at":null,"archived_at":null,"expired_at":null,"silent":'
         )
-        event = event.replace(b"%", b"%%")
-        self._loud = begin + b'false,"event":' + event + b"}}"
-        self._quiet = begin + b'true,"event":' + event + b'},"silent":true}'
+        rest = b'"seen_at":null,"read_at":null,"archived_at":null,"expired_at":null,"silent":'
+        self._loud = rest + b'false,"event":' + event + b"}}"
+        self._quiet = rest + b'true,"event":' + event + b'},"silent":true}'
         self._heads: dict[int, bytes] = {}
 
     def frame(self, version: int, unread: int, unseen: int, silent: bool) -> bytes:
         """For one user, ready; a few numbers are all that differs."""
-        template = self._quiet if silent else self._loud
-        payload = template % (version, unread, unseen, version, version)
-        length = len(payload)
+        begin = self._begin % (version, unread, unseen, version, version)
+        rest = self._quiet if silent else self._loud
+        length = len(begin) + len(rest)
         head = self._heads.get(length)
         if head is None:
             head = self._heads[length] = head_of(length)
-        return head + payload
+        return b"".join((head, begin, rest))
 
 
 def sync_frame(changes: inbox.Changes, *, since: Any) -> str:

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from routing.live.messages import Key
+from routing.live.messages import Key, Told
 from routing.live.protocol import TOO_MANY_SOCKETS
 from routing.live.reading import Reader
 from routing.live.sockets import Socket
 
 logger = logging.getLogger(__name__)
+
+FrameOf = Callable[[int, int, int, bool], bytes]  # of version, unread, unseen, silent
 
 
 class UserSockets:
@@ -87,14 +89,34 @@ class Registry:
     def offer(self, user: UserSockets, version: int, frame: bytes) -> None:
         """A live frame, ready, for all sockets of a user. Those that take it have it written
         together with what else comes for them in this turn of the loop."""
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._flush)
+        self._soon()
         behind = False
         for socket in user.sockets:
             if not socket.offer(version, frame):
                 behind = True
         if behind:
             self.hint(user.key, version=version)
+
+    def offer_each(self, told: Iterable[Told], frame_of: FrameOf) -> int:
+        """As `offer`, to each user who is told and is connected here; how many these are."""
+        self._soon()
+        users, found = self.users.get, 0
+        for key, version, unread, unseen, silent in told:
+            user = users(key)
+            if user is None:
+                continue
+            found += 1
+            frame, behind = frame_of(version, unread, unseen, silent), False
+            for socket in user.sockets:
+                if not socket.offer(version, frame):
+                    behind = True
+            if behind:
+                self.hint(key, version=version)
+        return found
+
+    def _soon(self) -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         due = self._due[:]

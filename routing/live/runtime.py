@@ -166,13 +166,8 @@ class Runtime:
             self.verifier.hint(message["user"])
 
     def _arrived(self, message: Message) -> None:
-        user_of, offer, told = self.registry.users.get, self.registry.offer, 0
         frames = NewFrames(message["event"], event_id=message["id"])
-        for key, version, unread, unseen, silent in message["to"]:
-            user = user_of(key)
-            if user is not None:
-                offer(user, version, frames.frame(version, unread, unseen, silent))
-                told += 1
+        told = self.registry.offer_each(zip(*message["to"], strict=True), frames.frame)
         measures.written(message, told)
 
     def _joined(self, user: UserSockets) -> None:

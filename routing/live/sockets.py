@@ -89,8 +89,8 @@ class Socket:
         self._connection = connection
         #: Takes ready frames (`protocol.ready`); None: the server makes frames by itself.
         self._ready = None if connection is None else connection.attach(self)
-        #: Ready frames that the transport does not have yet.
-        self._due: list[bytes] | None = None
+        #: The ready frame that the transport does not have yet, or those.
+        self._due: bytes | list[bytes] | None = None
         self._rest: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -125,13 +125,16 @@ class Socket:
         self.sent = due
         if due > self.highest:
             self.highest = due
-        if self._due is not None:
+        if self._due is None:
+            if self._ready is None:
+                self.write(payload_of(frame).decode())
+            else:
+                self._due = frame
+                self.on_due(self)
+        elif isinstance(self._due, list):
             self._due.append(frame)
-        elif self._ready is not None:
-            self._due = [frame]
-            self.on_due(self)
         else:
-            self.write(payload_of(frame).decode())
+            self._due = [self._due, frame]
         return True
 
     def flush(self) -> None:
@@ -140,7 +143,7 @@ class Socket:
         if frames is None or self._ready is None or self.closed:
             return
         try:
-            self._ready(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._ready(b"".join(frames) if isinstance(frames, list) else frames)
         except Exception:
             self.closed = True  # as in `_drive`; others are due behind it
 
