@@ -1,7 +1,8 @@
 /* The publisher of wsload: hands requests that were made before to a server, each with the time in it.
  *
  * The file holds, for each request, its length as four bytes, little endian, and its bytes as they go over the
- * wire: PUBLISH for Redis, or POST for a server of HTTP. Twenty zeros in it are the place for the time. Answers
+ * wire: PUBLISH for Redis, or POST for a server of HTTP. Twenty zeros behind a quote are the place for the time.
+ * Answers
  * are read and thrown away.
  */
 #include "wsload.h"
@@ -52,13 +53,14 @@ static void connect_to(int port)
 
 static void find_places(struct request *r)
 {
-    static const char zeros[] = "00000000000000000000";
+    /* the quote tells it from numbers of a packed message that happen to be that byte */
+    static const char zeros[] = "\"00000000000000000000";
     char *from = r->bytes, *found;
     r->place_count = 0;
     while (r->place_count < PLACES &&
-           (found = memmem(from, r->bytes + r->size - from, zeros, DIGITS))) {
-        r->places[r->place_count++] = found - r->bytes;
-        from = found + DIGITS;
+           (found = memmem(from, r->bytes + r->size - from, zeros, 1 + DIGITS))) {
+        r->places[r->place_count++] = found + 1 - r->bytes;
+        from = found + 1 + DIGITS;
     }
 }
 
