@@ -9,7 +9,7 @@ are the deliveries per second at the highest rate that was sustained. Ours is `m
 told through Redis by what the hub's own publisher hands to it; the peer is nginx with nchan, told
 by POST. Both send the same frame of about 700 bytes from one core; the load client and Redis have
 the other. Ours begins anew for each rate; the events are one that is stored, and others that are
-counted on from it, because no database could store so many; so reconcile is set to 15 seconds.
+counted on from it, because no database could store so many; so reconcile is set to an hour.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The live road at 5,000 sockets: as `live.py`, and none may be left out.
 
-    python -m benchmarks.live_many [--sockets 5000] [--rounds 10] [--json]
+    python -m benchmarks.live_many [--sockets 5000] [--alone 2] [--json]
 
 The consumer per socket may lose messages here: then it is counted what it delivered, and said.
 """
@@ -15,4 +15,4 @@ FLOORS: dict[str, tuple[float | None, float | None]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(live.main(__doc__, sockets=5000, rounds=10, floors=FLOORS))
+    sys.exit(live.main(__doc__, sockets=5000, alone=2, floors=FLOORS))

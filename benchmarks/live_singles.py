@@ -8,8 +8,8 @@ Redis, the publisher and the load client (C, benchmarks/wsload.c) on the other. 
 under way at any time: what counts is how many a second arrive, by the clock and by the server's
 processor time. The publisher hands Redis what each side's own publisher would; how fast it is while
 nobody listens is told on standard error. Both send the same frame of about 700 bytes. Events are
-counted on from one that is stored, because no database stores so many; so reconcile is set to 15
-seconds, and each round has a server of its own. Rounds by turns; the median is taken.
+counted on from one that is stored, because no database stores so many; so reconcile is set to an
+hour, and each round has a server of its own. Rounds by turns; the median is taken.
 """
 
 import argparse

@@ -31,7 +31,7 @@ OPENING = 180.0  # seconds until all sockets are open
 LIMIT = 5.0  # seconds for one event to reach all
 IDLE, IDLE_LOOK = 0.05, 0.5  # of a core; seconds
 
-PLACE = "0" * 20  # of the time at which the event is handed over
+PLACE = "00000000000012345678"  # of the time at which the event is handed over (wsload_publish.c)
 WORDS = {"title": "Ada replied to your post", "message": "On engines, and on notes to them. " * 3}
 
 

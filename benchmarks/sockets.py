@@ -5,7 +5,7 @@
 One `manage.py serve` with PostgreSQL and Redis, and 100 to 10,000 signed-in sockets, or as many as
 the machine's descriptors allow. At each number: what the server holds in memory for each, and what
 its processor spends on each delivery of an event to all of them, from the layer's message to the
-last socket; the median of the events. Reconcile is set to 15 s, so that it seldom falls into one.
+last socket; the median of the events. Reconcile is set to an hour, so that it falls into none.
 What counts is the cheapest number against the dearest: 1 is flat.
 """
 
