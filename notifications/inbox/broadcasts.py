@@ -87,6 +87,13 @@ class _Behind:
             self.next_expiry = min(self.next_expiry or event.expires_at, event.expires_at)
 
 
+# As `TAKE_IN` holds them.
+HOLD_EVENTS = """
+    SELECT e.id FROM {event} e
+    WHERE e.broadcast > (SELECT min(i.broadcast) FROM {inbox} i WHERE i.user_id {in_keys})
+        AND e.broadcast <= %s
+    ORDER BY e.broadcast FOR SHARE
+"""
 LOCK_BEHIND = """
     SELECT i.user_id, i.version, i.unread, i.unseen, i.total, i.broadcast, i.next_expiry
     FROM {inbox} i WHERE i.user_id {in_keys} AND i.broadcast < %s
@@ -104,6 +111,8 @@ def _take_in_steps(user_ids: list[Any], number: int, using: str) -> int:
     sql, at = Sql(using), timezone.now()
     made = 0
     with transaction.atomic(using=using):
+        if sql.postgres:
+            sql.rows(HOLD_EVENTS, [sql.keys(user_ids), number])
         # The guard on the position stands in the locked row itself: whoever waited here for
         # another process's take-in finds its own inbox up to date.
         inboxes = [_Behind(*row) for row in sql.rows(LOCK_BEHIND, [sql.keys(user_ids), number])]

@@ -3,6 +3,10 @@
 As for every change of an inbox: its number is raised under its lock, and the guard on what was
 taken in already stands in the locked row itself, which is read again after a wait. The hub's
 number and the events come from one snapshot, so that no event below the number is missing.
+
+Events are held, before the inboxes, until the transaction ends: whoever withdraws one waits, and
+finds it in the inboxes; or has come first, and it is not taken in any more. A withdrawal has the
+same order.
 """
 
 from collections.abc import Sequence
@@ -17,9 +21,9 @@ from notifications.inbox.rows import announce
 from notifications.signals import Arrived, Recipient
 from notifications.sql import Sql
 
-# A template is rendered in each user's language, which is not SQL's: where an event has one,
-# nothing is locked, and the statement only says so. The limits tell the planner that users are few,
-# or else it would plan the statement anew for each of them.
+# A template is rendered in each reader's language, which is not SQL's: where an event has one, no
+# inbox is locked, and the statement only says so. They are counted, so that all events are held
+# before. The limits tell the planner that users are few, or it would plan anew for each of them.
 TAKE_IN = """
     WITH waiting AS MATERIALIZED (
         SELECT e.id, e.broadcast, e.expires_at, e.template,
@@ -31,12 +35,13 @@ TAKE_IN = """
             )
             AND e.broadcast <= (SELECT s.broadcast FROM {state} s WHERE s.id = 1)
             AND (e.expires_at IS NULL OR e.expires_at > %s::timestamptz)
+        ORDER BY e.broadcast FOR SHARE OF e
     ), locked AS MATERIALIZED (
         SELECT i.user_id, i.version, i.unread, i.unseen, i.broadcast
         FROM {inbox} i
         WHERE i.user_id {in_keys}
             AND i.broadcast < (SELECT s.broadcast FROM {state} s WHERE s.id = 1)
-            AND NOT EXISTS (SELECT 1 FROM waiting WHERE template <> '')
+            AND (SELECT count(*) FROM waiting WHERE template <> '') = 0
         ORDER BY i.user_id LIMIT %s FOR UPDATE
     ), judged AS MATERIALIZED (
         SELECT l.user_id, l.version, l.unread, l.unseen, w.id AS event_id, w.broadcast,

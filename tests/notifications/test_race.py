@@ -1,14 +1,15 @@
 """The one rule of concurrent fan-outs: live numbers have no holes, whoever waits for whom."""
 
 import threading
+import time
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
-from notifications import fanout, inbox
-from notifications.models import Audience, Event, EventType, Inbox, Notification
+from notifications import EVERYONE, fanout, inbox, send_notification
+from notifications.models import Audience, Event, EventType, Inbox, Notification, Template
 
 User = get_user_model()
 
@@ -42,3 +43,60 @@ def test_two_fan_outs_of_one_event_leave_no_holes():
         rows = Notification.objects.filter(user=user).order_by("arrived")
         assert list(rows.values_list("arrived", flat=True)) == list(range(1, 11))
     assert inbox.summary(users[0]).unread == 10
+
+
+def until_somebody_waits_for_a_lock() -> None:
+    end = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < end:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone():
+                return
+    raise AssertionError("nobody waits")
+
+
+def in_a_thread(work) -> threading.Thread:
+    def run() -> None:
+        work()
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.fixture(params=["plain", "rendered for each"])
+def broadcast(request):
+    if request.param == "plain":
+        return send_notification("post_like", users=EVERYONE)
+    Template.objects.create(slug="greeting", title="Hello")
+    return send_notification("post_like", users=EVERYONE, template="greeting")
+
+
+@pytest.mark.production
+@pytest.mark.django_db(transaction=True)
+def test_a_broadcast_that_is_withdrawn_while_it_is_taken_in_leaves_nothing(alice, broadcast):
+    with transaction.atomic():
+        assert inbox.take_in([alice.pk]) == 1
+        withdrawing = in_a_thread(broadcast.delete)
+        until_somebody_waits_for_a_lock()
+    withdrawing.join(10)
+    assert not Event.objects.filter(pk=broadcast.pk).exists()
+    assert not Notification.objects.filter(deleted_at=None).exists()
+    summary = inbox.summary(alice.pk)
+    assert (summary.unread, summary.unseen, summary.total) == (0, 0, 0)
+
+
+@pytest.mark.production
+@pytest.mark.django_db(transaction=True)
+def test_a_broadcast_that_is_being_withdrawn_is_not_taken_in(alice, broadcast):
+    with transaction.atomic():
+        broadcast.delete()
+        taking = in_a_thread(lambda: inbox.take_in([alice.pk]))
+        until_somebody_waits_for_a_lock()
+    taking.join(10)
+    assert not Notification.objects.exists()
+    assert inbox.summary(alice.pk).unread == 0
