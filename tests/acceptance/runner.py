@@ -74,9 +74,9 @@ def set_constant(name: str, value: str) -> None:
 
 
 def die_after_commit(_: str) -> None:
-    from notifications import sending
+    from notifications import storing
 
-    sending._after_commit = die
+    storing._after_commit = die
 
 
 def die_before_publish(_: str) -> None:
