@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks import live_peers
 from benchmarks.live_events import SETTINGS, Events, packed
-from benchmarks.live_load import LIMIT, PATH, Load, Run, http_post, write_requests
+from benchmarks.live_load import PATH, Load, Run, http_post, write_requests
 from benchmarks.live_stand import (
     PLACE,
     Stand,
@@ -79,7 +79,8 @@ class Plan:
 class Side:
     """A server with its sockets, and what is published to it. Figures are deliveries per second."""
 
-    def __init__(self, stand: Stand, pid: int, load: Load, plan: Plan) -> None:
+    def __init__(self, name: str, stand: Stand, pid: int, load: Load, plan: Plan) -> None:
+        self.name = name
         self.loops: list[float] = []
         self.processor: list[float] = []  # of the loops, per second of the server's core
         self.alone: list[float] = []
@@ -98,9 +99,9 @@ class Side:
             self.processor.append(loop.arrived / spent)
 
     def _run(self, events: int, *, window: int) -> Run:
-        run = self._load.run(self._next, events, window=window, reach=self._sockets, patience=LIMIT)
+        run = self._load.run(self._next, events, window=window, reach=self._sockets)
         if not run.arrived:
-            raise SystemExit("nothing of an event arrived")
+            raise SystemExit(f"{self.name}: nothing of event {self._next} and those after arrived")
         self._next += events
         self.lost += events * self._sockets - run.arrived
         return run
@@ -118,7 +119,7 @@ def ours(stand: Stand, port: int, plan: Plan) -> Iterator[Side]:
         serving(command, port, stand.log, environment=SETTINGS) as pid,
         sockets(stand, port, stand.redis_port, file) as load,
     ):
-        yield Side(stand, pid, load, plan)
+        yield Side("ours", stand, pid, load, plan)
 
 
 @contextlib.contextmanager
@@ -132,7 +133,7 @@ def under_daphne(stand: Stand, port: int, plan: Plan) -> Iterator[Side]:
         serving(command, port, stand.log) as pid,
         sockets(stand, port, stand.redis_port, file) as load,
     ):
-        yield Side(stand, pid, load, plan)
+        yield Side(DAPHNE, stand, pid, load, plan)
 
 
 @contextlib.contextmanager
@@ -142,7 +143,7 @@ def under_nchan(stand: Stand, port: int, plan: Plan) -> Iterator[Side]:
         live_peers.nchan(stand, port) as pid,
         sockets(stand, port, port, file, path=live_peers.NCHAN_PATH, frames=0) as load,
     ):
-        yield Side(stand, pid, load, plan)
+        yield Side(live_peers.NCHAN, stand, pid, load, plan)
 
 
 @contextlib.contextmanager
@@ -152,7 +153,7 @@ def under_socket_io(stand: Stand, port: int, plan: Plan) -> Iterator[Side]:
         live_peers.socket_io(stand, port) as pid,
         sockets(stand, port, port, file, path=live_peers.SOCKET_IO_PATH) as load,
     ):
-        yield Side(stand, pid, load, plan)
+        yield Side(live_peers.SOCKET_IO, stand, pid, load, plan)
 
 
 def posted(stand: Stand, plan: Plan) -> Path:
