@@ -164,6 +164,21 @@ class Sql:
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
+    def rows_in_order(self, template: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        """`rows` of a statement that reads some rows of many in the order of an index.
+
+        Planned each time, since only so can it be told to: where users have few rows on average
+        the planner would read and sort all rows of one who has many.
+        """
+        with self.connection.cursor() as cursor:
+            self._execute_under(f"{NAMED_ROWS}, {IN_ORDER}", cursor, template, parameters)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            if self.postgres and (
+                self.connection.in_atomic_block or not self.connection.autocommit
+            ):
+                cursor.execute(AS_BEFORE)  # what else is in the caller's transaction
+            return found
+
     def run_again(self, template: str, parameters: list[Any]) -> None:
         """As `rows_again`, where nothing is answered."""
         with self._cursor_again(varied=False) as cursor:
@@ -181,15 +196,20 @@ class Sql:
         if self.prepares and not varied:
             statement = _text(template, self.connection.alias, settings.AUTH_USER_MODEL)
             cursor.execute(statement, list(map(_unknown, parameters)))
-        elif not self.postgres or self._binds_at_server():
-            cursor.execute(self.text(template), parameters)
         else:
-            # both go out as one message, and so are one transaction
-            cursor.execute(f"{NAMED_ROWS};{self.text(template)}", parameters)
-            cursor.nextset()
+            self._execute_under(NAMED_ROWS, cursor, template, parameters)
 
-    def _binds_at_server(self) -> bool:
-        return bool(self.connection.settings_dict.get("OPTIONS", {}).get("server_side_binding"))
+    def _execute_under(
+        self, limits: str, cursor: Any, template: str, parameters: list[Any]
+    ) -> None:
+        """`limits` is a statement that sets, for a transaction, how PostgreSQL plans."""
+        options = self.connection.settings_dict.get("OPTIONS", {})
+        if not self.postgres or options.get("server_side_binding"):
+            cursor.execute(self.text(template), parameters)
+            return
+        # both go out as one message, and so are one transaction
+        cursor.execute(f"{limits};{self.text(template)}", parameters)
+        cursor.nextset()
 
     def run(self, template: str, parameters: list[Any]) -> int:
         with self.connection.cursor() as cursor:
@@ -306,6 +326,12 @@ def _unknown(value: Any) -> str | None:
 #: Nor is compiling the plan: what has to be read whole all the same looks too dear to the planner.
 LIMITS = "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 NAMED_ROWS = f"SELECT {LIMITS}"
+
+
+AS_BEFORE = ";".join(
+    f"SET LOCAL {name} TO DEFAULT"
+    for name in ("enable_seqscan", "jit", "enable_hashjoin", "enable_bitmapscan")
+)
 
 
 def are_integers(values: Iterable[Any]) -> bool:

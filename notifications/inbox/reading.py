@@ -135,14 +135,17 @@ LISTED = "AND n.archived_at IS NULL AND n.expired_at IS NULL"
 
 
 def _read(
-    user_id: Any, extra: str, parameters: list[Any], *, using: str
+    user_id: Any, extra: str, parameters: list[Any], *, using: str, in_order: bool = False
 ) -> tuple[_Head, list[tuple[Any, ...]]]:
     """Runs one statement of head and rows; first settles the inbox where something waits.
 
-    `extra` is what follows the head in the select list and the joins.
+    `extra` is what follows the head in the select list and the joins; with `in_order` it reads
+    some of a user's rows by an index.
     """
     sql = Sql(using)
     ask = sql.rows_again if sql.prepares else sql.rows
+    if in_order:
+        ask = sql.rows_in_order
     for _ in range(3):
         found = ask(extra, parameters)
         epoch, broadcast, version = found[0][:3]
@@ -279,24 +282,22 @@ def page(
         count = f"(SELECT count(*) {FROM_NOTIFICATION} {where})"
         count_parameters = [key, *parameters]
     key_condition = "" if before is None else "AND n.event_id < %s"
-    # a plan that serves any limit is a worse one: this one is planned once per connection
-    usual = limit == USUAL and not offset
     statement = f"""
         SELECT {HEAD}, {count}, r.* FROM {STATE_AND_INBOX}
         LEFT JOIN (
             {ROWS} {where} {key_condition} AND t.id IS NOT NULL
-            ORDER BY n.event_id DESC LIMIT {USUAL + 1 if usual else "%s OFFSET %s"}
+            ORDER BY n.event_id DESC LIMIT %s OFFSET %s
         ) r ON TRUE
         WHERE s.id = 1 ORDER BY r.c1 DESC
     """
     bounds = [] if before is None else [min(before, BIGGEST)]
-    if not usual:
-        bounds += [limit + 1, min(offset, BIGGEST)]
+    bounds += [limit + 1, min(offset, BIGGEST)]
     head, rows = _read(
         user_id,
         statement,
         [*count_parameters, key, key, *parameters, *bounds],
         using=database,
+        in_order=True,
     )
     found = [row[1:] for row in rows if row[1 + ROW_ID] is not None]
     return Page(
