@@ -171,7 +171,7 @@ class Sql:
         the planner would read and sort all rows of one who has many.
         """
         with self.connection.cursor() as cursor:
-            self._execute_under(f"{NAMED_ROWS}, {IN_ORDER}", cursor, template, parameters)
+            self._execute_under(SOME_IN_ORDER, cursor, template, parameters)
             found: list[tuple[Any, ...]] = cursor.fetchall()
             if self.postgres and (
                 self.connection.in_atomic_block or not self.connection.autocommit
@@ -230,12 +230,6 @@ class Sql:
         if self.postgres:
             limit = f"set_config('lock_timeout', '{milliseconds:d}', true)"
             self.run(f"{NAMED_ROWS}, {limit}, {IN_ORDER}", [])
-
-
-#: Plans that keep the order of the users' keys.
-IN_ORDER = (
-    "set_config('enable_hashjoin', 'off', true), set_config('enable_bitmapscan', 'off', true)"
-)
 
 
 @cache  # per statement it would cost more than sending one
@@ -321,17 +315,25 @@ def _unknown(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _off(*names: str) -> str:
+    return ", ".join(f"set_config('{name}', 'off', true)" for name in names)
+
+
 #: For a transaction, or a statement, that names the rows that it is about: reading a whole table is
 #: never the better plan; old statistics (a fresh import, a table that grew) would have it so.
 #: Nor is compiling the plan: what has to be read whole all the same looks too dear to the planner.
-LIMITS = "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+LIMITED = "enable_seqscan", "jit"
+LIMITS = _off(*LIMITED)
 NAMED_ROWS = f"SELECT {LIMITS}"
 
+#: Plans that keep the order of the users' keys.
+KEEPS_ORDER = "enable_hashjoin", "enable_bitmapscan"
+IN_ORDER = _off(*KEEPS_ORDER)
 
-AS_BEFORE = ";".join(
-    f"SET LOCAL {name} TO DEFAULT"
-    for name in ("enable_seqscan", "jit", "enable_hashjoin", "enable_bitmapscan")
-)
+#: Row by row in the order of an index; a merge would first sort all of a user's by another key.
+ROW_BY_ROW = *LIMITED, *KEEPS_ORDER, "enable_mergejoin"
+SOME_IN_ORDER = f"SELECT {_off(*ROW_BY_ROW)}"
+AS_BEFORE = ";".join(f"SET LOCAL {name} TO DEFAULT" for name in ROW_BY_ROW)
 
 
 def are_integers(values: Iterable[Any]) -> bool:

@@ -204,7 +204,12 @@ def changes(
     least, beyond = (version, version) if row else (min(version + 1, BIGGEST), version)
     last_row = row if row else BIGGEST
     head, rows = _read(
-        user_id, statement, [key, key, least, beyond, last_row, limit + 1], using=database
+        user_id,
+        statement,
+        [key, key, least, beyond, last_row, limit + 1],
+        using=database,
+        # Who was away for a while has few; pages of many must not sort all that are left each time.
+        in_order=not version or bool(row),
     )
     complete = version - 1 if row else version
     foreign = cursor is None or epoch != head.epoch
