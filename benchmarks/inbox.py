@@ -5,7 +5,9 @@
 `manage.py serve` with PostgreSQL, one core for it and one for the clients: 16 kept-open connections
 with a bearer token each ask again as soon as they are answered. The peers are views in the same
 process, with the same pool and the same authentication: a page by DRF's LimitOffset pagination and
-nested model serializers, and a view that does nothing.
+nested model serializers, and a view that does nothing. An empty view, which looks at nobody, stands
+in the same process too, where requests do not take Django's own handler, and in one of uvicorn
+with that handler.
 """
 
 import argparse
@@ -34,6 +36,7 @@ CLIENTS = 16
 PAGE_20 = 2.5, 5.0
 DEEP = 1 / 1.2, 1.0
 UNCHANGED = 0.5, 0.9
+PLAIN = ["-m", "uvicorn", "benchmarks.peers.django_handler:application", "--no-access-log"]
 
 
 class Client(asyncio.Protocol):
@@ -170,15 +173,20 @@ def main() -> int:
             cursor.execute("VACUUM ANALYZE")
         # one user, many devices
         tokens = make_tokens([user_id] * CLIENTS)
-        port, log = free_port(), Path(found["HUB_DATA"], "log")
-        with serving(["manage.py", "serve", "--port", str(port)], port, log):
-            lines = take(port, tokens, ids, options)
+        port, plain, log = free_port(), free_port(), Path(found["HUB_DATA"], "log")
+        with (
+            serving(["manage.py", "serve", "--port", str(port)], port, log),
+            serving([*PLAIN, "--port", str(plain)], plain, log.with_name("plain-log")),
+        ):
+            lines = take(port, plain, tokens, ids, options)
         known = versions("django", "djangorestframework", "uvicorn", PostgreSQL=found["postgres"])
     report([{**line, "versions": known} for line in lines], as_json=options.json)
     return 0
 
 
-def take(port: int, tokens: list[str], ids: list[int], options: Any) -> list[dict[str, Any]]:
+def take(
+    port: int, plain: int, tokens: list[str], ids: list[int], options: Any
+) -> list[dict[str, Any]]:
     deep = ids[-min(400 * 20, len(ids) // 2)]
     asked = {
         "page": ("/api/notifications/?limit=20", 200, {}),
@@ -192,12 +200,14 @@ def take(port: int, tokens: list[str], ids: list[int], options: Any) -> list[dic
         ),
         "nothing": ("/peer/nothing/", 304, {}),
         "empty": ("/peer/empty/", 200, {}),
+        "plain": ("/peer/empty/", 200, {}),
     }
     rates: dict[str, list[float]] = {name: [] for name in asked}
     for number in range(options.rounds):
         say(f"REST: round {number + 1} of {options.rounds}")
         for name, (path, status, headers) in asked.items():
-            found = rate(port, path, tokens, options.seconds, status=status, **headers)
+            at = plain if name == "plain" else port
+            found = rate(at, path, tokens, options.seconds, status=status, **headers)
             rates[name].append(asyncio.run(found))
 
     def line(
@@ -234,7 +244,18 @@ def take(port: int, tokens: list[str], ids: list[int], options: Any) -> list[dic
             "an empty DRF view, same authentication",
             UNCHANGED,
         ),
-        line("unchanged summary (304)", "unchanged", "empty", "an empty view for anybody"),
+        line(
+            "unchanged summary (304)",
+            "unchanged",
+            "plain",
+            "an empty view for anybody, Django's own handler",
+        ),
+        line(
+            "unchanged summary (304)",
+            "unchanged",
+            "empty",
+            "an empty view for anybody, the hub's handler",
+        ),
     ]
 
 

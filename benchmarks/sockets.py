@@ -2,24 +2,31 @@
 
     python -m benchmarks.sockets [--small] [--json]
 
-One `manage.py serve` with PostgreSQL and Redis, and 100 to 10,000 signed-in sockets, or as many as
-the machine's descriptors allow. At each number: what the server holds in memory for each, and what
-its processor spends on each delivery of an event to all of them, from the layer's message to the
-last socket; the median of the events. Reconcile is set to an hour, so that it falls into none.
-What counts is the cheapest number against the dearest: 1 is flat.
+A `manage.py serve` for each number of signed-in sockets, 100 to 10,000 or as many as the machine's
+descriptors allow, on one PostgreSQL and Redis. Of each: what the server holds in memory for a
+socket, and what its processor spends on each delivery of an event to all of them, from the layer's
+message to the last socket. An event is alone, and the next comes once all have it (a load client
+that lets the server sleep in between, and its core's caches with it, would add to each event what
+100 sockets feel and 10,000 do not). The servers are there at once and take turns, so that what else
+the machine does hits them alike; the median of the events is taken. What counts is the cheapest
+number against the dearest: 1 is flat.
 """
 
 import argparse
+import contextlib
+import dataclasses
 import resource
 import statistics
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.live_events import SETTINGS, packed, told_of
+from benchmarks.live_events import SETTINGS, Events, packed
 from benchmarks.live_load import LIMIT, Load, write_requests
-from benchmarks.live_stand import Stand, serving, take
+from benchmarks.live_stand import Stand, processor_time, serving, take
 from benchmarks.stand import (
     curve,
     figure,
@@ -32,62 +39,79 @@ FLOOR = 0.8
 FIRST = (
     50  # sockets that are open before memory counts: what comes with the first ones is not theirs
 )
-#: sockets: events that count, and as many again at the start of the first number that do not
-NUMBERS = {100: 60, 1_000: 30, 5_000: 10, 10_000: 7}
+NUMBERS = 100, 1_000, 3_000, 10_000
+TURNS, EVENTS = 12, 5  # turns that count, after one to warm up; events of each
+LOOK = 1.0  # milliseconds: the next event must not wait for the load client
+YOUNG = 2.0  # seconds: new subscriptions are reconciled up to a second later
 SPARE = 300  # descriptors that the server and the load client have for other things
 MEMORY, PROCESSOR = "memory of an idle socket", "processor time of a delivery"
 
 
-@dataclass(frozen=True)
-class Cost:
+@dataclass
+class Side:
+    """A server with so many sockets."""
+
+    number: int
+    pid: int
+    load: Load
     memory: float  # kB for each socket
-    processor: float  # µs for each delivery
+    processor: list[float] = field(default_factory=list)  # µs for each delivery, of each event
+    next: int = 0
+
+    def turn(self, *, counts: bool) -> None:
+        for _ in range(EVENTS):
+            began = processor_time(self.pid)
+            run = self.load.run(self.next, 1, window=1, reach=self.number, patience=LIMIT)
+            spent = processor_time(self.pid) - began
+            self.next += 1
+            if run.arrived != self.number:
+                raise SystemExit(f"an event reached {run.arrived:,} of {self.number:,} sockets")
+            if counts:
+                self.processor.append(spent * 1e6 / self.number)
 
 
-def costs(stand: Stand, port: int, numbers: dict[int, int]) -> dict[int, Cost]:
-    found = {}
+@contextlib.contextmanager
+def side(stand: Stand, number: int, turns: int) -> Iterator[Side]:
+    from tests.servers import free_port
+
+    # stored before the sockets come, which then stand where the events go on
+    events = map(packed, Events(stand.ids).to_all((1 + turns) * EVENTS))
+    file = write_requests(stand.folder / f"events-{number}", events)
+    port = free_port()
     command = ["manage.py", "serve", "--port", str(port)]
     with serving(command, port, stand.log, environment=SETTINGS) as pid:
-        load = Load(stand.program, port, stand.tokens)
+        load = Load(stand.program, port, stand.tokens, look=LOOK)
         try:
             load.open(FIRST)
             before = resident(pid)
-            for number, events in numbers.items():
-                say(f"{number:,} sockets")
-                load.open(number)
-                memory = (resident(pid) - before) / (number - FIRST)
-                if not found:
-                    deliveries(stand, load, pid, number, events)  # to warm up
-                processor = deliveries(stand, load, pid, number, events)
-                found[number] = Cost(memory, processor)
+            load.open(number)
+            memory = (resident(pid) - before) / (number - FIRST)
+            load.publish_to(stand.redis_port, file)
+            yield Side(number, pid, load, memory)
         finally:
             load.close()
-    return found
 
 
-def deliveries(stand: Stand, load: Load, pid: int, sockets: int, events: int) -> float:
-    """Microseconds of the server's processor for a delivery: the median of so many events."""
-    found: list[float] = []
-    disturbed = 0
-    while len(found) < events:
-        event = packed(told_of(stand.ids[:sockets]))
-        load.publish_to(stand.redis_port, write_requests(stand.folder / "event", [event]))
-        began = spent(pid)
-        if load.run(0, 1, window=1, reach=sockets, patience=LIMIT).arrived == sockets:
-            found.append((spent(pid) - began) * 1e6 / sockets)
-            continue
-        disturbed += 1
-        if disturbed > max(5, events // 4):
-            raise SystemExit("events do not reach all sockets")
-    return statistics.median(found)
-
-
-def spent(pid: int) -> float:
-    """Seconds that the process's threads have spent on a core, to the nanosecond."""
-    return sum(
-        int(path.read_text().split()[0]) / 1e9
-        for path in Path(f"/proc/{pid}/task").glob("*/schedstat")
-    )
+def taken(stand: Stand, numbers: Sequence[int], turns: int) -> list[Side]:
+    with contextlib.ExitStack() as stack:
+        sides, first = [], 0
+        tokens = stand.tokens.read_text().splitlines(keepends=True)
+        for number in numbers:
+            say(f"opening {number:,} sockets")
+            own = slice(first, first + number)
+            file = stand.folder / f"tokens-{number}"
+            file.write_text("".join(tokens[own]))
+            here = dataclasses.replace(
+                stand, ids=stand.ids[own], tokens=file, log=stand.folder / f"log-{number}"
+            )
+            sides.append(stack.enter_context(side(here, number, turns)))
+            first += number
+        time.sleep(YOUNG)
+        for turn in range(1 + turns):
+            say(f"turn {turn} of {turns}" if turn else "a turn to warm up")
+            for one in sides:
+                one.turn(counts=turn > 0)
+        return sides
 
 
 def resident(pid: int) -> float:
@@ -104,30 +128,26 @@ def main() -> int:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most == resource.RLIM_INFINITY:
         most = max(NUMBERS) + SPARE
-    numbers = {n: events for n, events in NUMBERS.items() if n + SPARE <= most}
+    numbers, turns = [number for number in NUMBERS if number + SPARE <= most], TURNS
     if options.small:
-        numbers = {100: 5, 300: 5}
+        numbers, turns = [100, 300], 1
     return take(
         MEMORY,
-        lambda here: figures(here, numbers),
+        lambda here: lines_of(
+            taken(here, numbers, turns), versions("django", "uvicorn", "uvloop", **here.servers)
+        ),
         sockets=max(numbers),
+        users=sum(numbers),
         as_json=options.json,
     )
 
 
-def figures(stand: Stand, numbers: dict[int, int]) -> list[dict[str, Any]]:
-    from tests.servers import free_port
-
-    taken = costs(stand, free_port(), numbers)
-    return lines_of(taken, versions("django", "uvicorn", "uvloop", **stand.servers))
-
-
-def lines_of(taken: dict[int, Cost], known: dict[str, str]) -> list[dict[str, Any]]:
-    first, last = min(taken), max(taken)
+def lines_of(sides: Sequence[Side], known: dict[str, str]) -> list[dict[str, Any]]:
+    first, last = sides[0].number, sides[-1].number
     lines = []
     for name, unit, costs in (
-        (PROCESSOR, "µs each", {number: cost.processor for number, cost in taken.items()}),
-        (MEMORY, "kB each", {number: cost.memory for number, cost in taken.items()}),
+        (PROCESSOR, "µs each", {one.number: statistics.median(one.processor) for one in sides}),
+        (MEMORY, "kB each", {one.number: one.memory for one in sides}),
     ):
         lines.append(
             figure(
