@@ -74,9 +74,9 @@ def test_a_page_reads_its_own_rows_however_deep_it_is(filled: tuple[User, list[i
         assert now[table] - earlier[table] <= 2 * (21 + 100), table
 
 
-@pytest.fixture
-def far_more() -> User:
-    """A user with a thousand notifications where others have five: on average it looks as cheap to
+@pytest.fixture(params=[1, 5, 20])
+def far_more(request: pytest.FixtureRequest) -> User:
+    """A user with a thousand notifications where others have few: on average it looks as cheap to
     sort them as to follow an index."""
     sync()
     kind = EventType.objects.get(name="post_like")
@@ -88,14 +88,23 @@ def far_more() -> User:
         cursor.execute(
             "INSERT INTO hub_notification (user_id, event_id, arrived, version, silent)"
             " SELECT u.id, e.id, 1, 1, false FROM auth_user u"
-            " CROSS JOIN (SELECT id FROM hub_event ORDER BY id LIMIT 5) e WHERE u.id <> %s",
-            [alice.pk],
+            " CROSS JOIN (SELECT id FROM hub_event ORDER BY id LIMIT %s) e WHERE u.id <> %s",
+            [request.param, alice.pk],
         )
         cursor.execute("UPDATE hub_inbox SET version = 1000 WHERE user_id = %s", [alice.pk])
+        cursor.execute("ANALYZE hub_event")
         cursor.execute("ANALYZE hub_notification")
     return alice
 
 
+@pytest.fixture(params=["plans are kept", "plans are made each time"])
+def plans(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "plans are made each time":
+        options = {**connection.settings_dict["OPTIONS"], "prepare_threshold": None}
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+
+
+@pytest.mark.usefixtures("plans")
 def test_a_page_of_one_who_has_far_more_than_others_reads_its_own_rows(far_more: User) -> None:
     for before in (None, 2**40):
         earlier = rows_read()
@@ -105,6 +114,7 @@ def test_a_page_of_one_who_has_far_more_than_others_reads_its_own_rows(far_more:
             assert now[table] - earlier[table] <= 2 * 21, (table, before)
 
 
+@pytest.mark.usefixtures("plans")
 def test_whoever_has_far_more_than_others_comes_up_page_by_page(far_more: User) -> None:
     epoch, since, versions = inbox.summary(far_more.pk).epoch, "0", []
     while True:
@@ -121,7 +131,7 @@ def test_whoever_has_far_more_than_others_comes_up_page_by_page(far_more: User) 
 
 
 def test_a_page_leaves_the_callers_transaction_to_its_own_plans(filled: tuple[User, list[int]]):
-    inbox.page(filled[0].pk)
+    inbox.page(filled[0].pk, limit=50)
     with connection.cursor() as cursor:
         for name in ROW_BY_ROW:
             cursor.execute(f"SHOW {name}")
