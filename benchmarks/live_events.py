@@ -59,13 +59,6 @@ class Events:
         return event
 
 
-def told_of(ids: Sequence[int]) -> Told:
-    """Stores an event for these users and answers what the live road would be told of it."""
-    from routing.live.messages import outgoing
-
-    return [one for change in stored(ids) for one in outgoing(change)]
-
-
 def packed(told: Told) -> bytes:
     """The bytes by which the layer hands an event's messages to Redis."""
     from channels.layers import get_channel_layer
