@@ -23,10 +23,11 @@ from urllib.parse import urlsplit
 
 from benchmarks.fanout import WORDS, send
 from benchmarks.stand import (
+    FLAT,
     LOAD,
     ROOT,
     curve,
-    figure,
+    flat,
     make_users,
     on_core,
     report,
@@ -37,7 +38,6 @@ from benchmarks.stand import (
 )
 from benchmarks.table import number as number_text
 
-FLOOR = 0.8
 FAR = 1_000_000  # rows up to which it counts as the floor; to be as flat beyond is the aim
 OTHERS = 1000  # who are told of each fan-out
 MISSED = 100  # changes
@@ -262,9 +262,10 @@ def lines_of(workers: list[Worker], *, full: bool, known: dict[str, str]) -> lis
     for number, (name, *_) in enumerate(WORK):
         costs = {worker.size: statistics.median(worker.took[number]) for worker in workers}
         far = {size: cost for size, cost in costs.items() if size <= FAR}
-        lines.append(flat(name, far, floor=FLOOR, known=known))
+        rows: dict[str, Any] = {"of": "rows", "unit": "µs each", "versions": known}
+        lines.append(flat(name, far, **rows))
         if full:
-            lines.append(flat(name, costs, aim=FLOOR, known=known))
+            lines.append(flat(name, costs, floor=None, aim=FLAT, **rows))
         first = costs[workers[0].size]
         lines.append(
             curve(
@@ -275,30 +276,10 @@ def lines_of(workers: list[Worker], *, full: bool, known: dict[str, str]) -> lis
                 series=f"{name} ({number_text(first)} µs each)",
                 points=[(size, cost / first) for size, cost in costs.items()],
                 log="x",
-                band=(FLOOR, 1 / FLOOR, "flat"),
+                band=(FLAT, 1 / FLAT, "flat"),
             )
         )
     return lines
-
-
-def flat(
-    name: str,
-    costs: dict[int, float],
-    *,
-    floor: float | None = None,
-    aim: float | None = None,
-    known: dict[str, str],
-) -> dict[str, Any]:
-    return figure(
-        f"{name}, {min(costs):,} to {max(costs):,} rows",
-        unit="µs each",
-        ours=[min(costs.values())],
-        peer=[max(costs.values())],
-        peer_name="the same at its dearest",
-        floor=floor,
-        aim=aim,
-        versions=known,
-    )
 
 
 if __name__ == "__main__":

@@ -27,15 +27,9 @@ from typing import Any
 from benchmarks.live_events import SETTINGS, Events, packed
 from benchmarks.live_load import LIMIT, Load, write_requests
 from benchmarks.live_stand import Stand, processor_time, serving, take
-from benchmarks.stand import (
-    curve,
-    figure,
-    say,
-    versions,
-)
+from benchmarks.stand import FLAT, curve, flat, say, versions
 from benchmarks.table import number as number_text
 
-FLOOR = 0.8
 FIRST = (
     50  # sockets that are open before memory counts: what comes with the first ones is not theirs
 )
@@ -143,23 +137,13 @@ def main() -> int:
 
 
 def lines_of(sides: Sequence[Side], known: dict[str, str]) -> list[dict[str, Any]]:
-    first, last = sides[0].number, sides[-1].number
+    first = sides[0].number
     lines = []
     for name, unit, costs in (
         (PROCESSOR, "µs each", {one.number: statistics.median(one.processor) for one in sides}),
         (MEMORY, "kB each", {one.number: one.memory for one in sides}),
     ):
-        lines.append(
-            figure(
-                f"{name}, {first:,} to {last:,} sockets",
-                unit=unit,
-                ours=[min(costs.values())],
-                peer=[max(costs.values())],
-                peer_name="the same at its dearest",
-                floor=FLOOR,
-                versions=known,
-            )
-        )
+        lines.append(flat(name, costs, of="sockets", unit=unit, versions=known))
         lines.append(
             curve(
                 "growth-sockets",
@@ -169,7 +153,7 @@ def lines_of(sides: Sequence[Side], known: dict[str, str]) -> list[dict[str, Any
                 series=f"{name} ({number_text(costs[first])} {unit})",
                 points=[(number, cost / costs[first]) for number, cost in costs.items()],
                 log="x",
-                band=(FLOOR, 1 / FLOOR, "flat"),
+                band=(FLAT, 1 / FLAT, "flat"),
             )
         )
     return lines

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
+FLAT = 0.8  # what grows may cost a fifth less where it is cheapest than where it is dearest
 SERVER, LOAD = 0, 1  # whoever is measured and whoever measures have a core each
 
 
@@ -201,6 +202,30 @@ def limit(
         aim=None if aim is None else at_most / aim,
         versions=versions,
     ) | {"ratio": at_most / ours if ours else float("inf")}
+
+
+def flat(
+    name: str,
+    costs: Mapping[int, float],
+    *,
+    of: str,
+    unit: str,
+    floor: float | None = FLAT,
+    aim: float | None = None,
+    versions: dict[str, str],
+) -> dict[str, Any]:
+    """One line of the table that says how flat a cost is, by the number `of` something that grows:
+    the cheapest against the dearest."""
+    return figure(
+        f"{name}, {min(costs):,} to {max(costs):,} {of}",
+        unit=unit,
+        ours=[min(costs.values())],
+        peer=[max(costs.values())],
+        peer_name="the same at its dearest",
+        floor=floor,
+        aim=aim,
+        versions=versions,
+    )
 
 
 def not_taken(name: str, *, peer_name: str = "", why: str) -> dict[str, Any]:
