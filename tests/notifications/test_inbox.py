@@ -1,9 +1,12 @@
 """The inbox: states, counters, resume, deletion, broadcasts, expiry, retention."""
 
+import os
+import signal
 import threading
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
@@ -21,6 +24,7 @@ from notifications.models import (
     Notification,
 )
 from notifications.signals import Arrived, Deleted, Marked, inbox_changed
+from notifications.sql import Sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -272,6 +276,29 @@ def test_on_postgresql_the_epoch_names_the_cluster_and_its_timeline(alice):
         [identifier] = cursor.fetchone()
     plain = HubState.objects.get().epoch
     assert inbox.summary(alice.pk).epoch == f"{plain}.{identifier}.1"
+
+
+@pytest.mark.production
+def test_on_postgresql_a_failover_begins_an_epoch_at_once(postgres_server):
+    """Also before the first checkpoint after it; until then the control file tells the old one."""
+    statement = Sql("default").text("SELECT {epoch} FROM (SELECT 'plain' AS epoch) s")
+    with psycopg.connect(postgres_server.url) as asking:
+        [before] = asking.execute(statement).fetchone()
+    postgres_server.stop()
+    (postgres_server.data / "standby.signal").touch()
+    postgres_server.start()
+    with psycopg.connect(postgres_server.url, autocommit=True) as asking:
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            asking.execute(statement)  # what a standby knows may be older than what clients saw
+        who = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+        [checkpointer] = asking.execute(who).fetchone()
+        os.kill(checkpointer, signal.SIGSTOP)
+        try:
+            asking.execute("SELECT pg_promote()")
+            [after] = asking.execute(statement).fetchone()
+        finally:
+            os.kill(checkpointer, signal.SIGCONT)
+    assert (before, after) == (f"{before[:-2]}.1", f"{before[:-2]}.2")
 
 
 def test_a_resume_is_one_query(alice, bob, django_assert_num_queries):
