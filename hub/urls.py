@@ -20,7 +20,12 @@ PICTURES = {
     "badge": f"{settings.STATIC_URL}hub/badge-96.png",
 }
 
+# Django tries them one by one: what clients ask for again and again comes before the pages.
 urlpatterns: list[URLPattern | URLResolver] = [
+    # The roads' first: the domain's end with the answer to every unknown path under api/.
+    path("api/", include("routing.live.urls")),
+    path("api/", include("routing.push.urls")),
+    path("api/", include("notifications.api.urls")),
     path("", pages.inbox, name="inbox"),
     path("send/", pages.send, name="send"),
     path("preferences/", pages.preferences, name="preferences"),
@@ -31,10 +36,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Before the admin's own, which has no throttle.
     path("admin/login/", throttled(admin.site.login)),
     path("admin/", admin.site.urls),
-    # The roads' first: the domain's end with the answer to every unknown path under api/.
-    path("api/", include("routing.live.urls")),
-    path("api/", include("routing.push.urls")),
-    path("api/", include("notifications.api.urls")),
     path("service-worker.js", service_worker, PICTURES, name="hub-service-worker"),
     # Browsers ask for it on pages that name no icon, such as admin's.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}hub/bell.svg")),
