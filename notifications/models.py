@@ -350,6 +350,9 @@ class Token(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     last_used_at = models.DateTimeField(null=True)
 
+    #: Where the user's inbox stood when the token was looked for; by `tokens.find`, if asked.
+    inbox_stand: tuple[Any, ...] | None = None
+
     class Meta:
         db_table = "hub_token"
         ordering = ["-id"]

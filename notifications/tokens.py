@@ -10,9 +10,10 @@ from django.db import router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from notifications import inbox
 from notifications.compiled import ByText
 from notifications.conf import conf
-from notifications.models import Token
+from notifications.models import Inbox, Token
 from notifications.words import clean_text
 
 #: What every token begins with, so that scanners for leaked secrets find it.
@@ -23,6 +24,9 @@ MAX_NAME = 100  # characters
 
 #: Every request by token asks it, and it alone: whoever is out is out from the next one on.
 BY_DIGEST = ByText(Token, field="digest", related="user")
+#: The same, and where the user's inbox stands: of who looks again and again whether there is news,
+#: a second statement costs a fifth (docs/performance.md).
+WITH_INBOX = ByText(Token, field="digest", related="user", beside=inbox.STAND)
 
 #: `last_used_at` is right to within this.
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -45,17 +49,21 @@ def make(user: Any, *, name: str = "") -> str:
     return text
 
 
-def find(text: str) -> Token | None:
-    """The live token with this text and its user, or None; says that it was used.
+def find(text: str, *, with_inbox: bool = False) -> Token | None:
+    """The live token with this text and its user, or None; says that it was used. `with_inbox`:
+    its `inbox_stand` is for `inbox.summary`, where tokens and inboxes are in one database.
 
     A token of an inactive user is not live.
     """
     if TEXT.fullmatch(text) is None:
         return None
     using = router.db_for_write(Token)
-    token = BY_DIGEST.get(digest(text), using=using)
-    if token is None or not getattr(token.user, "is_active", True):
+    together = with_inbox and using == router.db_for_write(Inbox)
+    found = (WITH_INBOX if together else BY_DIGEST).get(digest(text), using=using)
+    if found is None or not getattr(found[0].user, "is_active", True):
         return None
+    token, stand = found
+    token.inbox_stand = stand or None
     note_use(token, Token.objects.using(using))
     return token
 

@@ -82,7 +82,8 @@ class BearerAuthentication(authentication.BaseAuthentication):
             return None
         scheme, _, text = header.partition(" ")
         if scheme.lower() == "bearer":
-            token = tokens.find(text.strip())
+            view = request.parser_context.get("view")
+            token = tokens.find(text.strip(), with_inbox=getattr(view, "with_inbox", False))
             if token is not None:
                 return token.user, token
             key = service_keys.find(text.strip())

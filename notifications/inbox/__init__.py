@@ -11,6 +11,7 @@ from notifications.inbox.imports import Past, store_past
 from notifications.inbox.marks import STATES, Result, delete, mark
 from notifications.inbox.reading import (
     PAGE,
+    STAND,
     Changes,
     Page,
     Positions,
@@ -33,6 +34,7 @@ from notifications.inbox.rows import (
 
 __all__ = [
     "PAGE",
+    "STAND",
     "STATES",
     "Changes",
     "Page",

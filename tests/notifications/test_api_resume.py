@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from notifications import EVERYONE, inbox, send_notification
+from notifications import EVERYONE, inbox, send_notification, tokens
+from notifications.models import Inbox, Token
 from tests.notifications.conftest import Api, golden, same_shape
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,13 +94,53 @@ def test_two_people_at_one_browser_have_different_tags(alices: Api, bob: Any, ap
     assert bobs.get(SUMMARY, If_None_Match=etag_of(alices)).status_code == 200
 
 
-def test_an_unchanged_summary_costs_one_query_beside_the_sign_in(
+def test_a_summary_by_token_is_one_query_the_sign_in_included(
     alices: Api, alice: Any, django_assert_num_queries: Any
 ) -> None:
     send(alice)
     tag = etag_of(alices)
+    with django_assert_num_queries(1):
+        assert alices.get(SUMMARY, If_None_Match=tag).status_code == 304
+    with django_assert_num_queries(1):
+        assert alices.get(SUMMARY).json()["unread"] == 1
+
+
+def test_a_summary_by_session_is_one_query_beside_the_sign_in(
+    browser_of: Any, alice: Any, django_assert_num_queries: Any
+) -> None:
+    page = browser_of(alice)
+    tag = etag_of(page)
+    with django_assert_num_queries(3):  # session, user
+        assert page.get(SUMMARY, If_None_Match=tag).status_code == 304
+
+
+def test_an_app_and_a_browser_have_the_same_summary(
+    alices: Api, browser_of: Any, alice: Any, bob: Any
+) -> None:
+    send(alice), send([alice, bob]), send(EVERYONE)
+    assert alices.get(SUMMARY).json() == browser_of(alice).get(SUMMARY).json()
+    assert etag_of(alices) == etag_of(browser_of(alice))
+    assert alices.get(SUMMARY).json()["total"] == 3
+
+
+def test_tokens_may_live_in_another_database_than_inboxes(
+    alices: Api, alice: Any, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    class Router:
+        def db_for_write(self, model: Any) -> str:
+            return "default" if model is Token else "elsewhere"
+
+    send(alice)
+    assert alices.get(SUMMARY).status_code == 200  # which notes when the token was used
+    monkeypatch.setattr(tokens, "router", Router())
     with django_assert_num_queries(2):
-        alices.get(SUMMARY, If_None_Match=tag)
+        assert alices.get(SUMMARY).json()["unread"] == 1
+
+
+def test_a_user_without_an_inbox_has_an_empty_summary(alices: Api, alice: Any) -> None:
+    Inbox.objects.filter(user=alice.pk).delete()
+    assert alices.get(SUMMARY).json()["total"] == 0
+    assert Inbox.objects.filter(user=alice.pk).exists()
 
 
 def changes(api: Api, since: Any, epoch: str | None = None) -> dict[str, Any]:

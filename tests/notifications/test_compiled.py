@@ -22,10 +22,16 @@ def test_what_stays_prepared_lives_on_when_columns_become_longer(alice: Any) -> 
     text = tokens.make(alice)
     send_notification("post_comment", users=alice, title="Ada replied")
     for _ in range(3):
-        before = tokens.find(text), inbox.page(alice.pk), inbox.summary(alice.pk)
+        before = found(text), inbox.page(alice.pk), inbox.summary(alice.pk)
     with longer(get_user_model(), "username"), longer(Event, "title"), longer(EventType, "name"):
-        assert (tokens.find(text), inbox.page(alice.pk), inbox.summary(alice.pk)) == before
+        assert (found(text), inbox.page(alice.pk), inbox.summary(alice.pk)) == before
     assert before[1].results[0]["event"]["title"] == "Ada replied"
+
+
+def found(text: str) -> list[Any]:
+    with_inbox = tokens.find(text, with_inbox=True)
+    assert with_inbox is not None
+    return [tokens.find(text), with_inbox, with_inbox.inbox_stand]
 
 
 @contextmanager

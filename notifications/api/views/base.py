@@ -92,6 +92,8 @@ class HubView(ApiView):
     throttle_classes: Any = [UserThrottle]
     #: The scope that a service key needs for a method; methods that are not named it may not use.
     scopes: Mapping[str, str] = {}
+    #: Whether a token is to be found together with where its user's inbox stands.
+    with_inbox = False
     parser_classes: Any = [JSONParser]  # for the schema: a body is read by JsonRequest
     renderer_classes: Any = [CompactRenderer]
     schema: Any = AutoSchema()

@@ -161,6 +161,8 @@ class MarkView(HubView):
 
 
 class SummaryView(HubView):
+    with_inbox = True
+
     @operation(
         "notification_summary",
         tag=TAG,
@@ -173,7 +175,8 @@ class SummaryView(HubView):
     )
     def get(self, request: Request) -> Response:
         # Whatever waits is done first, so what the tag says of it is in the version.
-        summary = inbox.summary(request.user.pk)
+        stand = getattr(request.auth, "inbox_stand", None)
+        summary = inbox.summary(request.user.pk, stand=stand)
         tag = _summary_tag(request.user.pk, summary)
         headers = {"ETag": tag}
         known = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
