@@ -243,8 +243,8 @@ def _names(using: str, vendor: str, user_model: str) -> dict[str, Any]:
     # The epoch as clients see it. A restore or a failover changes the identifier or the timeline
     # of a PostgreSQL cluster; elsewhere `manage.py new_epoch` is a step of restoring. The timeline
     # is the one that is written to: the control file tells of a new one after its first checkpoint
-    # only. Once for all rows, and as one call: each operator and each scan of a function costs a
-    # small statement several percent.
+    # only; in hexadecimal, as WAL files are named. Once for all rows, and as one call: an operator
+    # or a scan of a function costs a small statement several percent each.
     cluster = """(SELECT concat_ws('.', (pg_control_system()).system_identifier,
         ltrim(left(pg_walfile_name(pg_current_wal_lsn()), 8), '0')))"""
     return {
